@@ -59,3 +59,9 @@ type Packet struct {
 	// super-packet is always Partial.
 	Partial bool
 }
+
+// Datagram is one outer UDP payload as it was received.
+type Datagram struct {
+	Data []byte
+	Path Path
+}

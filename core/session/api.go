@@ -1,0 +1,102 @@
+// Package session is one tunnel between a client and the server: it takes
+// inner packets, outer datagrams and the time, and gives outer datagrams,
+// inner packets and the next deadline. Client and server run the same code.
+//
+// A Session is a plain state machine (the shape of raft's RawNode and of
+// picoquic): it owns no goroutine, lock, socket or clock. Its driver calls
+// one method at a time, passes the current time, does what Output says, and
+// calls HandleTimeout when NextTimeout has come:
+//
+//	s.HandlePackets(now, batch, &out)   // from the TUN
+//	s.HandleDatagrams(now, id, batch, &out)
+//	for _, r := range out.Runs { send(r) }
+//	tun.Write(out.Packets)
+//	wait(s.NextTimeout())
+//
+// Inputs are borrowed until the call returns. What an Output refers to
+// (including parts of the inputs, which are opened and forwarded in place)
+// stays valid until that Output is passed to the session again, as long as
+// the driver keeps the input's memory untouched. Bad input from the network is
+// dropped and counted, never an error.
+package session
+
+import (
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/seal"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// Strategy is how one end sends: all of it can be changed while running.
+type Strategy struct {
+	Scheduler   string // a name of package sched
+	RateControl bool   // pace each link at its own estimated rate
+	Retransmit  bool   // repair losses on the link level
+	Equalize    string // "auto", "on" or "off"
+}
+
+// Config is what a session is made of. The zero values of limits mean their
+// defaults.
+type Config struct {
+	// Send is this end's way of sending; Reorder names the resequencer
+	// (package reseq) that puts what the other end sends in order.
+	Send    Strategy
+	Reorder string
+	// PeerNumbering is what the other end's resequencer needs counted.
+	PeerNumbering wire.Numbering
+	// LearnPaths makes the session follow its peer's address on every link,
+	// each new one after a path challenge (RFC 9000, section 8.2): the server.
+	// Otherwise paths are what AddLink said: the client.
+	LearnPaths bool
+	// MTU is the largest inner packet in bytes, for clamping MSS; 0:
+	// wire.DefaultMTU.
+	MTU int
+	// QueueBytes bounds the packets that wait for a link; 0: 4 MiB.
+	QueueBytes int
+	// Seed feeds whatever is drawn at random.
+	Seed uint64
+}
+
+// LinkConfig describes a link that the control connection has agreed on.
+type LinkConfig struct {
+	ID   core.LinkID
+	Name string
+	// Suite and the keys of the two directions.
+	Suite       seal.Suite
+	SendKey     seal.Key
+	ReceiveKey  seal.Key
+	PeerIndex   uint32 // the receiver index to send under
+	Path        core.Path
+	Role        Role
+	MaxDatagram int // largest outer UDP payload; 0: 1452
+}
+
+// Role is what the user wants of a link.
+type Role uint8
+
+// The roles.
+const (
+	Active Role = iota // carries data
+	Backup             // carries data when no active link can
+	Off                // carries none
+)
+
+// Output is what the driver has to do after a call. The session resets it
+// first, so a driver that has carried it out can pass it again.
+type Output struct {
+	// Runs are the datagrams to be sent, in order.
+	Runs []Run
+	// Packets are to be written to the TUN, in order.
+	Packets []core.Packet
+
+	arena  []byte
+	pinned pinned
+}
+
+// Run is one or more outer datagrams of one link: Data holds them back to
+// back, each Segment bytes long but the last, which may be shorter.
+type Run struct {
+	Link    core.LinkID
+	Path    core.Path
+	Data    []byte
+	Segment int
+}

@@ -1,0 +1,82 @@
+package session
+
+import "github.com/multilink-vpn/multilink/core"
+
+// Snapshot is what a session believes at one moment, in the form that
+// `multilink status --json` shows. Durations are in seconds, rates in bit/s,
+// shares of 1.
+type Snapshot struct {
+	Scheduler   string   `json:"scheduler"`
+	Reorder     string   `json:"reorder"`
+	RateControl bool     `json:"rate_control"`
+	Retransmit  bool     `json:"retransmit"`
+	Equalize    string   `json:"equalize"`
+	QueueBytes  int      `json:"queue_bytes"`
+	HeldBytes   int      `json:"held_bytes"` // waiting in the resequencer
+	Links       []Link   `json:"links"`
+	Counters    Counters `json:"counters"`
+}
+
+// Link is what a session believes of one of its links.
+type Link struct {
+	ID     core.LinkID `json:"id"`
+	Name   string      `json:"name"`
+	State  string      `json:"state"` // "probing", "up", "suspect", "down"
+	Role   string      `json:"role"`  // "active", "backup", "off"
+	Remote string      `json:"remote"`
+	SRTT   float64     `json:"srtt"`
+	RTTVar float64     `json:"rttvar"`
+	MinRTT float64     `json:"min_rtt"`
+	// Delay is the one-way delay of the sending direction above that of the
+	// fastest link: the clocks of the two ends differ by an unknown constant.
+	Delay    float64 `json:"delay_above_fastest"`
+	Jitter   float64 `json:"jitter"`
+	Rate     float64 `json:"rate"`    // estimated delivery rate
+	Loss     float64 `json:"loss"`    // share of recent datagrams lost, sending
+	RxLoss   float64 `json:"rx_loss"` // the same, receiving
+	InFlight int     `json:"in_flight"`
+	Window   int     `json:"window"`
+
+	TxBytes     uint64 `json:"tx_bytes"`
+	TxDatagrams uint64 `json:"tx_datagrams"`
+	RxBytes     uint64 `json:"rx_bytes"`
+	RxDatagrams uint64 `json:"rx_datagrams"`
+	Acked       uint64 `json:"acked"`
+	Lost        uint64 `json:"lost"`
+	Repaired    uint64 `json:"repaired"`
+}
+
+// Counters count what a session did since it began; every drop has one.
+type Counters struct {
+	TxPackets      uint64 `json:"tx_packets"`
+	TxBytes        uint64 `json:"tx_bytes"`
+	RxPackets      uint64 `json:"rx_packets"`
+	RxBytes        uint64 `json:"rx_bytes"`
+	AcksSent       uint64 `json:"acks_sent"`
+	AcksReceived   uint64 `json:"acks_received"`
+	ProbesSent     uint64 `json:"probes_sent"`
+	Retransmitted  uint64 `json:"retransmitted"`
+	PathChallenges uint64 `json:"path_challenges"`
+	PathChanges    uint64 `json:"path_changes"`
+
+	DropTooBig       uint64 `json:"drop_too_big"`       // inner packet over the MTU
+	DropBadPacket    uint64 `json:"drop_bad_packet"`    // not an IP packet
+	DropQueueFull    uint64 `json:"drop_queue_full"`    // no room in the tunnel queue
+	DropQueueSignal  uint64 `json:"drop_queue_signal"`  // congestion signal of the queue
+	DropNoLink       uint64 `json:"drop_no_link"`       // waited too long for a link
+	DropShort        uint64 `json:"drop_short"`         // datagram truncated
+	DropHeader       uint64 `json:"drop_header"`        // datagram header malformed
+	DropUnknownIndex uint64 `json:"drop_unknown_index"` // not this link's receiver index
+	DropAuth         uint64 `json:"drop_auth"`          // seal does not open
+	DropReplay       uint64 `json:"drop_replay"`        // seen before, or too old
+	DropMalformed    uint64 `json:"drop_malformed"`     // body malformed
+	DropDuplicate    uint64 `json:"drop_duplicate"`     // a copy came first
+	DropResequencer  uint64 `json:"drop_resequencer"`   // no room to hold
+	DropUnknownLink  uint64 `json:"drop_unknown_link"`  // link is gone
+	DropPath         uint64 `json:"drop_path"`          // nothing sent: the path is not validated
+
+	Reordered    uint64 `json:"reordered"`     // arrived out of order
+	Held         uint64 `json:"held"`          // waited in the resequencer
+	GapsSkipped  uint64 `json:"gaps_skipped"`  // sequences given up
+	LateReleased uint64 `json:"late_released"` // came after their gap was given up
+}
