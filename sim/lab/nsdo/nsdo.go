@@ -1,0 +1,144 @@
+// Package nsdo runs code inside network namespaces and starts programs there.
+//
+// A network namespace belongs to an OS thread, and goroutines move between
+// threads. A socket, however, stays in the namespace it was made in: make it
+// inside In, then use it anywhere.
+package nsdo
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// In runs fn on a thread that is inside ns and returns what fn returns. fn must
+// not start goroutines that make sockets of their own: those would run
+// elsewhere.
+func In(ns netns.NsHandle, fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		origin, err := netns.Get()
+		if err != nil {
+			runtime.UnlockOSThread()
+			done <- fmt.Errorf("this thread's network namespace: %w", err)
+			return
+		}
+		defer origin.Close()
+		if err := netns.Set(ns); err != nil {
+			runtime.UnlockOSThread()
+			done <- fmt.Errorf("entering the network namespace: %w", err)
+			return
+		}
+		err = fn()
+		// A thread that cannot go back must not serve other goroutines: it
+		// stays locked and ends with this one.
+		if back := netns.Set(origin); back == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// Create makes a network namespace that is mounted under /run/netns, so that
+// `ip netns exec NAME` finds it.
+func Create(name string) (netns.NsHandle, error) {
+	ns := netns.None()
+	here, err := netns.Get()
+	if err != nil {
+		return ns, fmt.Errorf("this thread's network namespace: %w", err)
+	}
+	defer here.Close()
+	// NewNamed moves its thread into the new namespace; In brings it back.
+	err = In(here, func() error {
+		ns, err = netns.NewNamed(name)
+		return err
+	})
+	if err != nil {
+		return netns.None(), fmt.Errorf("making network namespace %s: %w", name, err)
+	}
+	return ns, nil
+}
+
+// Delete removes a namespace that Create made. One that is gone already is no
+// error. The kernel ends the namespace itself once no process is in it and no
+// handle on it is open.
+func Delete(name string) error {
+	err := netns.DeleteNamed(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if errors.Is(err, unix.EINVAL) { // the file is there, the mount is not
+		err = os.Remove("/run/netns/" + name)
+	}
+	if err != nil {
+		return fmt.Errorf("removing network namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// Mount is a file or folder that a started program sees in place of another.
+type Mount struct {
+	Source, Target string
+}
+
+// forgetNamespaces drops this mount namespace's copies of the named network
+// namespaces, which would keep them alive as long as the program runs.
+func forgetNamespaces() {
+	names, _ := filepath.Glob("/run/netns/*")
+	for _, name := range names {
+		_ = unix.Unmount(name, unix.MNT_DETACH) // not a mount: nothing to drop
+	}
+}
+
+// Start starts cmd inside ns, with a mount namespace of its own in which the
+// given mounts hold. They are made in order and vanish with the program.
+//
+// The thread is given up afterwards, not cleaned: what is done to it cannot be
+// undone. The program must therefore not be tied to the life of the thread
+// (no Pdeathsig).
+func Start(ns netns.NsHandle, cmd *exec.Cmd, mounts []Mount) error {
+	done := make(chan error, 1)
+	go startLocked(ns, cmd, mounts, done)
+	return <-done
+}
+
+func startLocked(ns netns.NsHandle, cmd *exec.Cmd, mounts []Mount, done chan<- error) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// The main thread stands for the whole process in /proc and cannot
+		// be given up. It is kept busy here, so the next goroutine gets another.
+		inner := make(chan error, 1)
+		go startLocked(ns, cmd, mounts, inner)
+		err := <-inner
+		runtime.UnlockOSThread()
+		done <- err
+		return
+	}
+	// Never unlocked: the thread ends with this goroutine.
+	done <- func() error {
+		if err := netns.Set(ns); err != nil {
+			return fmt.Errorf("entering the network namespace: %w", err)
+		}
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("a mount namespace of its own: %w", err)
+		}
+		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return fmt.Errorf("making mounts private: %w", err)
+		}
+		forgetNamespaces()
+		for _, m := range mounts {
+			if err := unix.Mount(m.Source, m.Target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+				return fmt.Errorf("mounting %s over %s: %w", m.Source, m.Target, err)
+			}
+		}
+		return cmd.Start()
+	}()
+}
