@@ -1,0 +1,175 @@
+package scenario
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/multilink-vpn/multilink/sim/link"
+)
+
+// What the tunnel and the protocols in it add to the payload of an inner TCP
+// segment, in bytes. This is the one place that knows; it is the format of
+// package core/wire seen from outside.
+const (
+	defaultTunnelMTU = 1400
+
+	tcpHeader     = 20
+	tcpTimestamps = 12 // option of RFC 7323 with padding, on in every common kernel
+	ipv4Header    = 20
+	ipv6Header    = 40
+	udpHeader     = 8
+	tunnelOuter   = 16 // datagram header: type, receiver index, link number
+	tunnelInner   = 8  // class, flow bucket, sequence
+	tunnelTag     = 16 // of AES-128-GCM and ChaCha20-Poly1305
+)
+
+// Capacity returns the largest goodput that inner TCP can have through the
+// tunnel in each direction, in bit/s: the rates of the links that are present
+// at the start (together at most that of a bottleneck they share), times the
+// share of TCP payload in an outer packet. It is +Inf where a link has no
+// limit.
+func Capacity(sc *Scenario) (down, up float64) {
+	share := payloadShare(sc)
+	return share * rates(sc, "down"), share * rates(sc, "up")
+}
+
+// payloadShare is the payload of a full inner TCP segment over the size of
+// the outer packet that carries it.
+func payloadShare(sc *Scenario) float64 {
+	mtu := float64(defaultTunnelMTU)
+	if tun, ok := sc.Client["tun"].(map[string]any); ok {
+		mtu = number(tun["mtu"], mtu)
+	}
+	innerIP, outerIP := ipv4Header, ipv4Header
+	if onlyInnerIPv6(sc) {
+		innerIP = ipv6Header
+	}
+	if outerIPv6(sc) {
+		outerIP = ipv6Header
+	}
+	payload := mtu - float64(innerIP+tcpHeader+tcpTimestamps)
+	return payload / (mtu + float64(tunnelInner+tunnelOuter+tunnelTag+udpHeader+outerIP))
+}
+
+// onlyInnerIPv6 says that all TCP in the tunnel is IPv6, whose headers are
+// larger; where both are there, the largest possible goodput is IPv4's.
+func onlyInnerIPv6(sc *Scenario) bool {
+	six := false
+	for _, t := range sc.Traffic {
+		if t.Via.Kind == "tunnel" && (t.Kind == "tcp" || t.Kind == "http") {
+			if t.IP == 4 {
+				return false
+			}
+			six = true
+		}
+	}
+	return six
+}
+
+// outerIPv6 says whether the tunnel's own packets are IPv6. Where the client
+// may choose, the smaller IPv4 ones bound the goodput.
+func outerIPv6(sc *Scenario) bool {
+	if u, ok := sc.Client["underlay"].(map[string]any); ok && sc.Underlay == UnderlayBoth {
+		return fmt.Sprint(u["family"]) == "6"
+	}
+	return sc.Underlay == Underlay6
+}
+
+func number(v any, otherwise float64) float64 {
+	switch x := v.(type) {
+	case int64:
+		return float64(x)
+	case uint64:
+		return float64(x)
+	case float64:
+		return x
+	}
+	return otherwise
+}
+
+// rates adds up what the present links carry in a direction, in bit/s.
+func rates(sc *Scenario, direction string) float64 {
+	sum := 0.0
+	shared := map[string]bool{}
+	for _, b := range sc.Bottlenecks {
+		behind := 0.0
+		for _, l := range sc.Links {
+			if l.Present && slices.Contains(b.Links, l.Name) {
+				behind += rateOf(side(l.Up, l.Down, direction))
+				shared[l.Name] = true
+			}
+		}
+		sum += min(behind, rateOf(side(b.Up, b.Down, direction)))
+	}
+	for _, l := range sc.Links {
+		if l.Present && !shared[l.Name] {
+			sum += rateOf(side(l.Up, l.Down, direction))
+		}
+	}
+	return sum
+}
+
+func side(up, down Impairment, direction string) Impairment {
+	if direction == "up" {
+		return up
+	}
+	return down
+}
+
+// rateOf is the mean rate of a direction, +Inf without a limit.
+func rateOf(im Impairment) float64 {
+	switch {
+	case im.Trace != "":
+		t, err := readTrace(im.Trace)
+		if err != nil {
+			return math.NaN() // it was there when the scenario was checked
+		}
+		return t.Rate()
+	case im.Rate > 0:
+		return im.Rate
+	}
+	return math.Inf(1)
+}
+
+func readTrace(path string) (*link.Trace, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return link.ParseTrace(f)
+}
+
+// trace decodes the path of a trace and checks that it is one.
+func (d *decoder) trace(dst *string) setter {
+	return func(n *node) {
+		if !d.scalar(n, "must be the path of a file") {
+			return
+		}
+		path := n.text
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(d.dir, path)
+		}
+		path, err := filepath.Abs(path)
+		if err != nil {
+			d.bad(n, "%s", err)
+			return
+		}
+		switch info, err := os.Stat(path); {
+		case err != nil:
+			d.bad(n, "there is no such file (the path is relative to the scenario)")
+			return
+		case !info.Mode().IsRegular():
+			d.bad(n, "not a file")
+			return
+		}
+		if _, err := readTrace(path); err != nil {
+			d.bad(n, "%s", err)
+			return
+		}
+		*dst = path
+	}
+}

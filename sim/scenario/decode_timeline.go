@@ -1,0 +1,188 @@
+package scenario
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// actionKeys are the keys each action has beyond "at" and "do".
+var actionKeys = map[string][]string{
+	"blackhole":     {"link", "direction"},
+	"restore":       {"link", "direction"},
+	"unplug":        {"link"},
+	"plug":          {"link"},
+	"down":          {"link"},
+	"up":            {"link"},
+	"set":           {"link", "up", "down", "both"},
+	"readdress":     {"link"},
+	"rebind":        {"link"},
+	"kill-server":   {},
+	"start-server":  {},
+	"kill-client":   {},
+	"start-client":  {},
+	"reload-client": {"client"},
+}
+
+// timeline decodes the section: the actions in the order of their times. The
+// fate of links and processes is followed, so that an action on a link that is
+// not plugged in is a fault.
+func (d *decoder) timeline(n *node, links map[string]*linkState, sc *Scenario) {
+	if n == nil {
+		return
+	}
+	type placed struct {
+		Action
+		n *node
+	}
+	var actions []placed
+	d.list(n, func(item *node) {
+		if a, ok := d.action(item, links, sc); ok {
+			actions = append(actions, placed{a, item})
+		}
+	})
+	slices.SortStableFunc(actions, func(a, b placed) int { return cmp.Compare(a.At, b.At) })
+	running := map[string]bool{"client": true, "server": true}
+	for _, a := range actions {
+		d.follow(a.n, &a.Action, links, running)
+		sc.Timeline = append(sc.Timeline, a.Action)
+	}
+}
+
+func (d *decoder) action(n *node, links map[string]*linkState, sc *Scenario) (Action, bool) {
+	var a Action
+	before := len(d.errs)
+	ok := d.mapping(n, "an action", map[string]setter{
+		"at":        d.duration(&a.At),
+		"do":        d.do(&a.Do),
+		"link":      d.actionLink(&a.Link, links),
+		"direction": d.choice(&a.Direction, "up", "down", "both"),
+		"up":        elsewhere, "down": elsewhere, "both": elsewhere,
+		"client": d.config(&a.Client),
+	})
+	if !ok || !d.required(n, "an action", "at", "do") || a.Do == "" {
+		return a, false
+	}
+	d.checkAction(n, &a)
+	if at := n.get("at"); sc.Duration > 0 && a.At > sc.Duration {
+		d.bad(at, "after the end of the run, at %s", sc.Duration)
+	}
+	return a, len(d.errs) == before
+}
+
+func (d *decoder) do(dst *string) setter {
+	return func(n *node) {
+		actions := slices.Sorted(maps.Keys(actionKeys))
+		switch {
+		case !d.scalar(n, "must be an action"):
+		case !slices.Contains(actions, n.text):
+			d.bad(n, "no action: %s", suggest(n.text, actions))
+		default:
+			*dst = n.text
+		}
+	}
+}
+
+func (d *decoder) actionLink(dst *string, links map[string]*linkState) setter {
+	return func(n *node) {
+		switch {
+		case !d.scalar(n, "must be the name of a link"):
+		case links[n.text] == nil:
+			d.bad(n, "no link is named so: %s", suggest(n.text, slices.Sorted(maps.Keys(links))))
+		default:
+			*dst = n.text
+		}
+	}
+}
+
+// checkAction refuses keys that an action does not have, and asks for those
+// it needs.
+func (d *decoder) checkAction(n *node, a *Action) {
+	own := actionKeys[a.Do]
+	for _, e := range n.entries {
+		if e.key == "at" || e.key == "do" || e.value.isNull() || slices.Contains(own, e.key) {
+			continue
+		}
+		if slices.Contains(slices.Concat(slices.Collect(maps.Values(actionKeys))...), e.key) {
+			d.errorf(e.pos, "%s is no key of the action %s (it has %s)", e.key, a.Do, orDefault(strings.Join(own, ", "), "none"))
+		}
+	}
+	for _, key := range []string{"link", "client"} {
+		if slices.Contains(own, key) {
+			d.required(n, "the action "+a.Do, key)
+		}
+	}
+	if slices.Contains(own, "direction") {
+		a.Direction = orDefault(a.Direction, "both")
+	}
+	if a.Do == "set" {
+		if n.get("up") == nil && n.get("down") == nil && n.get("both") == nil {
+			d.errorf(n.pos, "the action set needs new impairments under up, down or both")
+		}
+	}
+}
+
+// follow applies an action to the state of the links and processes.
+func (d *decoder) follow(n *node, a *Action, links map[string]*linkState, running map[string]bool) {
+	state := links[a.Link]
+	role := strings.TrimPrefix(strings.TrimPrefix(a.Do, "kill-"), "start-")
+	switch a.Do {
+	case "set":
+		d.change(n, a, state)
+	case "plug":
+		if state.present {
+			d.errorf(n.pos, "%s is plugged in at %s already", a.Link, a.At)
+		}
+		state.present = true
+	case "unplug", "blackhole", "down", "up", "readdress", "rebind":
+		if !state.present {
+			d.errorf(n.pos, "%s is not plugged in at %s", a.Link, a.At)
+		}
+		state.present = a.Do != "unplug"
+	case "kill-server", "kill-client":
+		if !running[role] {
+			d.errorf(n.pos, "the %s is not running at %s", role, a.At)
+		}
+		running[role] = false
+	case "start-server", "start-client":
+		if running[role] {
+			d.errorf(n.pos, "the %s is running at %s already", role, a.At)
+		}
+		running[role] = true
+	case "reload-client":
+		d.checkConfig(d.opts.CheckClient, a.Client, n.get("client"))
+	}
+}
+
+// change makes the whole new impairments of a "set": the keys it gives, and
+// for the rest what the link had before.
+func (d *decoder) change(n *node, a *Action, state *linkState) {
+	up, down := d.directions(n)
+	if up != nil {
+		state.up = change(state.up, up)
+		im := d.impairment(state.up)
+		a.Up = &im
+	}
+	if down != nil {
+		state.down = change(state.down, down)
+		im := d.impairment(state.down)
+		a.Down = &im
+	}
+}
+
+// change puts new impairments over old ones; a rate replaces a trace and the
+// reverse.
+func change(before, now *node) *node {
+	merged := overlay(before, now)
+	if before == nil {
+		return merged
+	}
+	for key, other := range map[string]string{"rate": "trace", "trace": "rate"} {
+		if now.get(key) != nil && now.get(other) == nil {
+			merged.remove(other)
+		}
+	}
+	return merged
+}
+
