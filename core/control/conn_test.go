@@ -1,0 +1,473 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/multilink-vpn/multilink/core/seal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newKey(t testing.TB) PrivateKey {
+	t.Helper()
+	k, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// loopback returns the two ends of a TCP connection.
+func loopback(t testing.TB) (client, server net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err = net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err = l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); server.Close() })
+	return client, server
+}
+
+type served struct {
+	conn  *Conn
+	hello Hello
+	err   error
+}
+
+// serve runs Server on nc and gives its result.
+func serve(t testing.TB, nc net.Conn, key PrivateKey, allow func(PublicKey) bool) <-chan served {
+	result := make(chan served, 1)
+	go func() {
+		c, h, err := Server(t.Context(), nc, key, allow)
+		result <- served{c, h, err}
+	}()
+	return result
+}
+
+func anyKey(PublicKey) bool { return true }
+
+// pair returns an established connection; the server has the client's Hello.
+func pair(t testing.TB) (client, server *Conn) {
+	t.Helper()
+	serverKey, clientKey := newKey(t), newKey(t)
+	a, b := loopback(t)
+	result := serve(t, b, serverKey, func(k PublicKey) bool { return k == clientKey.Public() })
+	client, err := Client(t.Context(), a, clientKey, serverKey.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Send(testHello()); err != nil {
+		t.Fatal(err)
+	}
+	s := <-result
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	if !reflect.DeepEqual(s.hello, testHello()) {
+		t.Fatalf("hello came as %+v", s.hello)
+	}
+	if client.Peer() != serverKey.Public() || s.conn.Peer() != clientKey.Public() {
+		t.Fatal("an end does not know its peer's key")
+	}
+	t.Cleanup(func() { client.Close(); s.conn.Close() })
+	return client, s.conn
+}
+
+func TestMessagesBothWays(t *testing.T) {
+	client, server := pair(t)
+	for _, m := range testMessages() {
+		for _, ends := range [][2]*Conn{{client, server}, {server, client}} {
+			sent := make(chan error, 1)
+			go func() { sent <- ends[0].Send(m) }()
+			got, err := ends[1].Receive()
+			if err != nil || !reflect.DeepEqual(got, m) {
+				t.Fatalf("got %+v, %v, want %+v", got, err, m)
+			}
+			if err := <-sent; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	server.Close()
+	if _, err := client.Receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the close: %v", err)
+	}
+}
+
+func TestExporterGivesLinkKeys(t *testing.T) {
+	client, server := pair(t)
+	binding := seal.Binding{Suite: seal.AES128GCM, Link: 1, ClientIndex: 2, ServerIndex: 3}
+	c, err := seal.Derive(client.Export, binding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := seal.Derive(server.Export, binding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c != s {
+		t.Error("the two ends derive different keys")
+	}
+	otherClient, _ := pair(t)
+	if other, err := seal.Derive(otherClient.Export, binding); err != nil || other == c {
+		t.Errorf("another connection derives the same keys, %v", err)
+	}
+}
+
+func TestHandshakeIsPostQuantumAndFresh(t *testing.T) {
+	client, _ := pair(t)
+	cs := client.tls.ConnectionState()
+	if cs.Version != tls.VersionTLS13 || cs.DidResume || cs.CurveID != tls.X25519MLKEM768 {
+		t.Errorf("version %x, resumed %v, curve %v", cs.Version, cs.DidResume, cs.CurveID)
+	}
+}
+
+func TestServerOffersNoResumption(t *testing.T) {
+	serverKey := newKey(t)
+	cert, err := certificate(newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := tls.NewLRUClientSessionCache(4)
+	for range 2 {
+		a, b := loopback(t)
+		result := serve(t, b, serverKey, anyKey)
+		cfg := config(cert, func(PublicKey) error { return nil })
+		cfg.ClientSessionCache, cfg.ServerName = cache, "server"
+		conn := &Conn{tls: tls.Client(a, cfg)}
+		if err := conn.Send(testHello()); err != nil {
+			t.Fatal(err)
+		}
+		s := <-result
+		if s.err != nil {
+			t.Fatal(s.err)
+		}
+		// A ticket would come before this.
+		if err := s.conn.Send(testWelcome()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Receive(); err != nil {
+			t.Fatal(err)
+		}
+		if conn.tls.ConnectionState().DidResume {
+			t.Error("resumed")
+		}
+		if _, ok := cache.Get("server"); ok {
+			t.Error("the server gave a ticket")
+		}
+		conn.Close()
+		s.conn.Close()
+	}
+}
+
+func TestWrongServerKey(t *testing.T) {
+	serverKey, pinned := newKey(t), newKey(t).Public()
+	a, b := loopback(t)
+	result := serve(t, b, serverKey, anyKey)
+	_, err := Client(t.Context(), a, newKey(t), pinned)
+	want := "the server at " + a.RemoteAddr().String() + " presented key " + serverKey.Public().String() +
+		", the configuration pins " + pinned.String() + " (server_key)"
+	if err == nil || err.Error() != want {
+		t.Errorf("client: got %v, want %s", err, want)
+	}
+	want = "client at " + a.LocalAddr().String() + " expects a server with another key: its server_key must be " + serverKey.Public().String()
+	if s := <-result; s.err == nil || s.err.Error() != want {
+		t.Errorf("server: got %v, want %s", s.err, want)
+	}
+}
+
+func TestUnpinnedServer(t *testing.T) {
+	a, b := loopback(t)
+	result := serve(t, b, newKey(t), anyKey)
+	if _, err := Client(t.Context(), a, newKey(t), PublicKey{}); err == nil {
+		t.Error("a client without a pinned key connected")
+	}
+	<-result
+}
+
+func TestUnknownClientKey(t *testing.T) {
+	serverKey, clientKey := newKey(t), newKey(t)
+	a, b := loopback(t)
+	result := serve(t, b, serverKey, func(PublicKey) bool { return false })
+	client, err := Client(t.Context(), a, clientKey, serverKey.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Open(t.Context(), testHello())
+	var rejected *RejectError
+	if !errors.As(err, &rejected) || rejected.Code != CodeUnknownKey {
+		t.Errorf("client: got %v", err)
+	}
+	want := "the server does not know this client's key " + clientKey.Public().String()
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("client: got %v, want %s", err, want)
+	}
+	want = "client at " + a.LocalAddr().String() + " presented an unknown key " + clientKey.Public().String() +
+		": add it to [[clients]] as public_key if it is to connect"
+	if s := <-result; s.err == nil || s.err.Error() != want {
+		t.Errorf("server: got %v, want %s", s.err, want)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	tests := []struct {
+		name   string
+		answer func(*Conn) error
+		want   string // part of the error; "": none
+	}{
+		{"welcome", func(c *Conn) error { return c.Send(testWelcome()) }, ""},
+		{"reject", func(c *Conn) error {
+			return c.Send(Reject{Code: CodePoolExhausted, Reason: "all 253 addresses are in use"})
+		},
+			"rejected this link: all 253 addresses are in use (pool-exhausted)"},
+		{"nonsense", func(c *Conn) error { return c.Send(Ping{}) }, "answered a hello with control.Ping"},
+		{"close", func(c *Conn) error { return c.Close() }, "closed the connection before it answered"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			serverKey := newKey(t)
+			a, b := loopback(t)
+			result := serve(t, b, serverKey, anyKey)
+			client, err := Client(t.Context(), a, newKey(t), serverKey.Public())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			answered := make(chan served, 1)
+			go func() {
+				s := <-result
+				if s.err == nil {
+					s.err = tt.answer(s.conn)
+				}
+				answered <- s
+			}()
+			w, err := client.Open(t.Context(), testHello())
+			if tt.want == "" && (err != nil || !reflect.DeepEqual(w, testWelcome())) {
+				t.Errorf("got %+v, %v", w, err)
+			}
+			if tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+			s := <-answered
+			if s.err != nil {
+				t.Fatal(s.err)
+			}
+			s.conn.Close()
+		})
+	}
+}
+
+func TestOpenEndsWithItsContext(t *testing.T) {
+	client, _ := pair(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := client.Open(ctx, testHello()); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestClientEndsWithItsContext(t *testing.T) {
+	a, _ := loopback(t) // nobody answers
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Client(ctx, a, newKey(t), newKey(t).Public()); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// rawClient does a TLS handshake as some client may, and returns the
+// connection and what becomes of the server.
+func rawClient(t *testing.T, change func(*tls.Config)) (*tls.Conn, <-chan served) {
+	t.Helper()
+	a, b := loopback(t)
+	result := serve(t, b, newKey(t), anyKey)
+	cert, err := certificate(newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(cert, func(PublicKey) error { return nil })
+	cfg.VerifyConnection = nil
+	change(cfg)
+	return tls.Client(a, cfg), result
+}
+
+func TestServerRefusesOtherTLS(t *testing.T) {
+	ecdsa, err := tls.X509KeyPair(ecdsaCert, ecdsaKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		change func(*tls.Config)
+		want   string
+	}{
+		{"TLS 1.2", func(c *tls.Config) { c.MinVersion, c.MaxVersion = 0, tls.VersionTLS12 }, "unsupported versions"},
+		{"no ALPN", func(c *tls.Config) { c.NextProtos = nil }, `it does not speak "multilink/1"`},
+		{"a web browser", func(c *tls.Config) { c.NextProtos = []string{"h2"} }, "unsupported application protocols"},
+		{"no certificate", func(c *tls.Config) { c.Certificates = nil }, "certificate"},
+		{"another kind of key", func(c *tls.Config) { c.Certificates = []tls.Certificate{ecdsa} }, "a key of kind ECDSA instead of Ed25519"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			client, result := rawClient(t, tt.change)
+			// In TLS 1.3 the client may think it is done: its error is not
+			// looked at.
+			_ = client.Handshake()
+			if s := <-result; s.err == nil || !strings.Contains(s.err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", s.err, tt.want)
+			}
+		})
+	}
+}
+
+func TestServerRefusesBadHello(t *testing.T) {
+	other := testHello()
+	other.Version = 2
+	encoded := func(m Message) []byte {
+		b, err := encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	tests := []struct {
+		name     string
+		in       []byte
+		want     string
+		rejected Code
+	}{
+		{"garbage", bytes.Repeat([]byte{0xa5}, 100), "malformed", CodeBadRequest},
+		{"huge length", []byte{1, 0xff, 0xff, 0xff, 0xff}, "type 1 with 4294967295 bytes: at most 8192", CodeBadRequest},
+		{"not JSON", []byte{1, 0, 0, 0, 1, 'x'}, "not a JSON object", CodeBadRequest},
+		{"impossible", append([]byte{1, 0, 0, 0, 13}, `{"version":1}`...), "mtu 0: must be 1280..65535", CodeBadRequest},
+		{"another message", encoded(Ping{}), "control.Ping before Hello", CodeBadRequest},
+		{"another version", encoded(other), "the client speaks version 2 of the control protocol, the server version 1: update the older one", CodeVersion},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			client, result := rawClient(t, func(*tls.Config) {})
+			if _, err := client.Write(tt.in); err != nil {
+				t.Fatal(err)
+			}
+			s := <-result
+			if s.err == nil || !strings.Contains(s.err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", s.err, tt.want)
+			}
+			got, err := (&Conn{tls: client}).Receive()
+			if r, ok := got.(Reject); err != nil || !ok || r.Code != tt.rejected || !strings.Contains(r.Reason, tt.want) {
+				t.Errorf("the client got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestServerBoundsWhatStrangersSend(t *testing.T) {
+	t.Run("message types that it does not know", func(t *testing.T) {
+		client, result := rawClient(t, func(*tls.Config) {})
+		go func() {
+			for {
+				if _, err := client.Write(append([]byte{99, 0, 0, 4, 0}, make([]byte, 1024)...)); err != nil {
+					return
+				}
+			}
+		}()
+		s := <-result
+		if !errors.Is(s.err, errTooMuch) {
+			t.Errorf("got %v", s.err)
+		}
+		client.NetConn().Close()
+	})
+	t.Run("bytes that are no TLS", func(t *testing.T) {
+		a, b := loopback(t)
+		result := serve(t, b, newKey(t), anyKey)
+		if _, err := a.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if s := <-result; s.err == nil || !strings.Contains(s.err.Error(), "does not look like a TLS handshake") {
+			t.Errorf("got %v", s.err)
+		}
+	})
+	t.Run("a handshake message without end", func(t *testing.T) {
+		a, b := loopback(t)
+		result := serve(t, b, newKey(t), anyKey)
+		go func() {
+			// ClientHello of 60,000 bytes in records of 16,000.
+			hello := append([]byte{1, 0, 60000 >> 8, 60000 & 0xff}, make([]byte, 60000)...)
+			for len(hello) > 0 {
+				n := min(16000, len(hello))
+				if _, err := a.Write(append([]byte{22, 3, 1, byte(n >> 8), byte(n)}, hello[:n]...)); err != nil {
+					return
+				}
+				hello = hello[n:]
+			}
+		}()
+		if s := <-result; !errors.Is(s.err, errTooMuch) {
+			t.Errorf("got %v", s.err)
+		}
+	})
+}
+
+func TestUnknownTypesAreSkipped(t *testing.T) {
+	client, server := pair(t)
+	go func() {
+		_, _ = client.tls.Write([]byte{99, 0, 0, 0, 1, 'x'})
+		_ = client.Send(Ping{ID: 5})
+	}()
+	if m, err := server.Receive(); err != nil || m != (Ping{ID: 5}) {
+		t.Errorf("got %v, %v", m, err)
+	}
+	if n := server.Skipped(); n != 1 {
+		t.Errorf("skipped %d", n)
+	}
+}
+
+func TestMalformedMessageEndsReceive(t *testing.T) {
+	client, server := pair(t)
+	go func() { _, _ = client.tls.Write([]byte{4, 0, 1, 0, 1}) }()
+	if _, err := server.Receive(); !errors.Is(err, ErrMalformed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestIdleTimeout(t *testing.T) {
+	client, server := pair(t)
+	server.SetIdleTimeout(time.Millisecond)
+	if _, err := server.Receive(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	client.Close()
+}
+
+func TestCloseEndsReceive(t *testing.T) {
+	client, _ := pair(t)
+	result := make(chan error, 1)
+	go func() {
+		_, err := client.Receive()
+		result <- err
+	}()
+	client.Close()
+	if err := <-result; err == nil {
+		t.Error("Receive ended without an error")
+	}
+}
