@@ -1,0 +1,183 @@
+package traffic
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/multilink-vpn/multilink/sim/report"
+)
+
+// hashHeader carries the SHA-256 of the file, in hexadecimal.
+const hashHeader = "X-Content-Sha256"
+
+// fileServer is the HTTP server of a host. It hands out one file.
+type fileServer struct {
+	server *http.Server
+	addr   netip.AddrPort
+	done   chan struct{}
+}
+
+// startFileServer serves the file of a seed and size on an end's port (0: a
+// free one) under every path.
+func startFileServer(ctx context.Context, at End, port uint16, seed uint64, size int64, cc string) (*fileServer, error) {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file(seed, size)); err != nil {
+		return nil, err
+	}
+	digest := hex.EncodeToString(hash.Sum(nil))
+	listener, err := at.listenTCP(ctx, port, cc)
+	if err != nil {
+		return nil, fmt.Errorf("the host's socket: %w", err)
+	}
+	s := &fileServer{done: make(chan struct{}),
+		addr: netip.AddrPortFrom(at.Addr, uint16(listener.Addr().(*net.TCPAddr).Port))}
+	s.server = &http.Server{
+		ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/octet-stream")
+			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+			w.Header().Set(hashHeader, digest)
+			_, _ = io.Copy(w, file(seed, size)) // a client that leaves is its own business
+		}),
+	}
+	go func() {
+		defer close(s.done)
+		_ = s.server.Serve(listener) // ends with stop
+	}()
+	return s, nil
+}
+
+func (s *fileServer) stop() {
+	s.server.Close()
+	<-s.done
+}
+
+// runHTTP downloads a file from the host as often as asked, one after another
+// over a connection that is kept.
+func runHTTP(ctx context.Context, j Job) (Outcome, error) {
+	if j.Size <= 0 {
+		return Outcome{}, fmt.Errorf("size %d: must be above 0", j.Size)
+	}
+	server, err := startFileServer(ctx, j.Host, 0, j.Seed, j.Size, j.CC)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer server.stop()
+	if err := j.waitStart(ctx); err != nil {
+		return Outcome{}, err
+	}
+	d := &downloads{Job: j, fct: newSpread(), meter: meter{warm: j.Start + j.Warmup}}
+	seen, err := startCapture(j.Client.NS, server.addr, true)
+	if err != nil {
+		d.out.note("%v", err)
+	}
+	d.run(ctx, server.addr)
+	d.values()
+	if seen != nil {
+		d.out.Values["reordered"] = seen.stop()
+	}
+	return d.out, nil
+}
+
+// downloads is the client's side of an http traffic.
+type downloads struct {
+	Job
+	meter  meter
+	fct    *spread
+	failed int
+	done   bool
+	out    Outcome
+}
+
+func (d *downloads) run(ctx context.Context, server netip.AddrPort) {
+	ctx, cancel := context.WithDeadline(ctx, d.deadline())
+	defer cancel()
+	transport := &http.Transport{
+		DisableCompression: true,
+		// Dialled under this function's context: the transport's outlives a
+		// request that gave up.
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return d.Client.keepDialing(ctx, server, d.CC)
+		},
+	}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	for n := 0; n < max(d.Count, 1); n++ {
+		began := d.now()
+		d.meter.wait(began)
+		err := d.get(ctx, client, fmt.Sprintf("http://%s/file-%d", server, n))
+		if err == nil {
+			d.fct.add(d.now() - began)
+			continue
+		}
+		d.meter.idle(d.now())
+		d.failed++
+		d.out.note("download %d failed after %.1f s: %v", n+1, (d.now() - began).Seconds(), err)
+		if ctx.Err() != nil {
+			d.failed += max(d.Count, 1) - n - 1
+			return
+		}
+	}
+	d.done = true
+}
+
+// get downloads the file once and checks its hash.
+func (d *downloads) get(ctx context.Context, client *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return errors.New(response.Status)
+	}
+	hash := sha256.New()
+	buf := make([]byte, 4*chunk)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			d.meter.deliver(d.now(), n)
+			hash.Write(buf[:n])
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if got, want := hex.EncodeToString(hash.Sum(nil)), response.Header.Get(hashHeader); got != want {
+		d.out.Faults = append(d.out.Faults, fmt.Sprintf("%s: SHA-256 %s, the server's file has %s", url, got, want))
+		return errors.New("content differs from what was sent")
+	}
+	return nil
+}
+
+func (d *downloads) values() {
+	end := d.end()
+	if d.done {
+		end = d.meter.last
+	}
+	t := sum([]*meter{&d.meter})
+	d.out.Values = map[string]any{
+		"goodput": t.goodput(d.Start, d.Start+d.Warmup, end),
+		"bytes":   t.bytes,
+		"stall":   t.stall.Seconds(),
+		"failed":  d.failed,
+		"fct":     d.fct.percentiles(),
+	}
+	d.out.Series = map[string]report.Series{"goodput": t.series(d.Start, end)}
+}

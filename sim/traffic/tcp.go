@@ -1,0 +1,241 @@
+package traffic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/sim/report"
+)
+
+// chunk is how much a TCP application reads or writes at once.
+const chunk = 64 << 10
+
+// runTCP runs bulk transfers: each direction has connections of its own,
+// which the client opens.
+func runTCP(ctx context.Context, j Job) (Outcome, error) {
+	return runDirections(ctx, j, newBulk)
+}
+
+// bulk is one direction of a bulk transfer.
+type bulk struct {
+	Job
+	direction string
+	listener  *net.TCPListener
+	host      netip.AddrPort
+
+	mu      sync.Mutex
+	meters  []*meter
+	fct     *spread
+	out     Outcome
+	retrans int
+	failed  int
+	cc      string
+	ended   time.Duration // when the last transfer of a size was complete
+}
+
+func newBulk(ctx context.Context, j Job, direction string) (*bulk, error) {
+	listener, err := j.Host.listenTCP(ctx, 0, j.CC)
+	if err != nil {
+		return nil, fmt.Errorf("the host's socket: %w", err)
+	}
+	host := listener.Addr().(*net.TCPAddr).AddrPort()
+	return &bulk{Job: j, direction: direction, listener: listener, fct: newSpread(),
+		host: netip.AddrPortFrom(j.Host.Addr, host.Port())}, nil
+}
+
+func (b *bulk) close() { b.listener.Close() }
+
+// down says that the host sends.
+func (b *bulk) down() bool { return b.direction == "down" }
+
+func (b *bulk) run(ctx context.Context) Outcome {
+	receiver := b.Host.NS
+	if b.down() {
+		receiver = b.Client.NS
+	}
+	seen, err := startCapture(receiver, b.host, b.down())
+	if err != nil {
+		b.out.note("%v", err)
+	}
+	ctx, cancel := context.WithDeadline(ctx, b.deadline())
+	defer cancel()
+	var accepting, streams sync.WaitGroup
+	accepting.Go(func() { b.accept(ctx) })
+	for range max(b.Streams, 1) {
+		streams.Go(func() { b.dial(ctx) })
+	}
+	streams.Wait()
+	b.listener.Close()
+	accepting.Wait()
+	b.values()
+	if seen != nil {
+		b.out.Values["reordered"] = seen.stop()
+	}
+	return b.out
+}
+
+// dial opens one connection as the client and plays the client's part.
+func (b *bulk) dial(ctx context.Context) {
+	conn, err := b.Client.keepDialing(ctx, b.host, b.CC)
+	if err != nil {
+		b.fail("no connection to %s: %v", b.host, err)
+		return
+	}
+	if b.down() {
+		b.receive(ctx, conn)
+	} else {
+		b.send(ctx, conn)
+	}
+}
+
+// accept plays the host's part on every connection that comes, and waits for
+// their ends.
+func (b *bulk) accept(ctx context.Context) {
+	var streams sync.WaitGroup
+	defer streams.Wait()
+	for {
+		conn, err := b.listener.AcceptTCP()
+		if err != nil {
+			return
+		}
+		if b.down() {
+			streams.Go(func() { b.send(ctx, conn) })
+		} else {
+			streams.Go(func() { b.receive(ctx, conn) })
+		}
+	}
+}
+
+func (b *bulk) send(ctx context.Context, conn *net.TCPConn) {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
+	source := newContent(b.Seed, b.direction)
+	buf := make([]byte, chunk)
+	var err error
+	for sent := int64(0); err == nil && (b.Size == 0 || sent < b.Size); {
+		part := buf
+		if b.Size > 0 {
+			part = buf[:min(int64(len(buf)), b.Size-sent)]
+		}
+		_, _ = source.Read(part)
+		var n int
+		n, err = conn.Write(part)
+		sent += int64(n)
+	}
+	switch {
+	case err == nil: // all is sent: wait until the receiver has it
+		_ = conn.CloseWrite()
+		_, _ = io.Copy(io.Discard, conn)
+	case errors.Is(err, os.ErrDeadlineExceeded): // what is in flight is of no use any more
+		_ = conn.SetLinger(0)
+	}
+	b.readInfo(conn)
+}
+
+// readInfo takes the sender's counters from its kernel.
+func (b *bulk) readInfo(conn *net.TCPConn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return
+		}
+		cc, _ := unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.retrans += int(info.Total_retrans)
+		b.cc = cc
+	})
+}
+
+func (b *bulk) receive(ctx context.Context, conn *net.TCPConn) {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
+	m := &meter{warm: b.Start + b.Warmup}
+	m.wait(b.now())
+	expected := newContent(b.Seed, b.direction)
+	err := deliver(b.Job, conn, m, expected)
+	if !errors.Is(err, io.EOF) || b.Size == 0 {
+		m.idle(min(b.now(), b.end()))
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.meters = append(b.meters, m)
+	var changed contentError
+	switch {
+	case errors.As(err, &changed):
+		b.out.Faults = append(b.out.Faults, err.Error())
+	case b.Size > 0 && m.bytes == b.Size:
+		b.fct.add(m.last - b.Start)
+		b.ended = max(b.ended, m.last)
+	case b.Size == 0 && ctx.Err() != nil: // the end, whichever side came to it first
+	default:
+		b.failed++
+		b.out.note("a connection ended at %.1f s after %d bytes: %v", b.now().Seconds(), m.bytes, err)
+	}
+}
+
+// contentError says that content changed on its way.
+type contentError struct{ error }
+
+// deliver reads to the end, into the meter, and compares with what was sent.
+// It returns the error that ended it, io.EOF too.
+func deliver(j Job, from io.Reader, m *meter, expected *content) error {
+	buf := make([]byte, 4*chunk)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			m.deliver(j.now(), n)
+			if err := expected.check(buf[:n]); err != nil {
+				return contentError{err}
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (b *bulk) fail(format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failed++
+	b.out.note(format, args...)
+}
+
+func (b *bulk) values() {
+	end := b.end()
+	if b.Size > 0 && b.failed == 0 {
+		end = b.ended
+	}
+	if len(b.meters) < max(b.Streams, 1) { // a stream that never began waited all the time
+		idle := &meter{waiting: b.Start}
+		idle.idle(end)
+		b.meters = append(b.meters, idle)
+	}
+	t := sum(b.meters)
+	b.out.Values = map[string]any{
+		"goodput":     t.goodput(b.Start, b.Start+b.Warmup, end),
+		"bytes":       t.bytes,
+		"stall":       t.stall.Seconds(),
+		"retransmits": b.retrans,
+		"failed":      b.failed,
+		"cc":          b.cc,
+	}
+	if b.Size > 0 {
+		b.out.Values["fct"] = b.fct.percentiles()
+	}
+	b.out.Series = map[string]report.Series{"goodput": t.series(b.Start, end)}
+}

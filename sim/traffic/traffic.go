@@ -1,0 +1,188 @@
+// Package traffic holds the testbed's generators and their meters. Each runs
+// between two ends in network namespaces: a client, and a host behind the
+// server. Sockets are made inside the namespaces and used from any goroutine.
+//
+// Every meter measures at the receiving application, except the share of
+// reordered packets, which a capture at the receiving machine counts.
+package traffic
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netns"
+
+	"github.com/multilink-vpn/multilink/sim/report"
+	"github.com/multilink-vpn/multilink/sim/scenario"
+)
+
+// End is one side of a traffic: where its sockets are made.
+type End struct {
+	NS netns.NsHandle
+	// Addr is the address the host listens on. Unused at the client, whose
+	// kernel chooses by its routes.
+	Addr netip.Addr
+	// Device binds the client's sockets to an interface; "" does not.
+	Device string
+	// Mark is the client's SO_MARK; 0 sets none.
+	Mark uint32
+	// Multipath makes TCP sockets MPTCP ones.
+	Multipath bool
+}
+
+// Job is one traffic of a scenario, ready to run.
+type Job struct {
+	scenario.Traffic
+	Client, Host End
+	// Origin is the moment the run's time counts from.
+	Origin time.Time
+	// Warmup is left out of goodput, from the start of this traffic on.
+	Warmup time.Duration
+	// Until is when the run ends, for traffic that has no end of its own.
+	Until time.Duration
+	// Seed makes the content that is sent.
+	Seed uint64
+}
+
+// Outcome is what a traffic found.
+type Outcome struct {
+	// Values are the measurements by name, nested where a name has dots.
+	Values map[string]any
+	// Series are measurements over time by name.
+	Series map[string]report.Series
+	// Faults are findings that no run may pass with: content that changed on
+	// its way.
+	Faults []string
+	// Notes say what went wrong short of that: connections that broke,
+	// requests that failed.
+	Notes []string
+}
+
+// maxNotes bounds the notes of one traffic; what exceeds it is not kept.
+const maxNotes = 20
+
+func (o *Outcome) note(format string, args ...any) {
+	if len(o.Notes) < maxNotes {
+		o.Notes = append(o.Notes, fmt.Sprintf(format, args...))
+	}
+}
+
+// Run runs the traffic from its start to its end and returns what it found.
+// The error is about what could not even be tried; when ctx ends first, the
+// error is the context's.
+func Run(ctx context.Context, j Job) (Outcome, error) {
+	run, ok := map[string]func(context.Context, Job) (Outcome, error){
+		"tcp":  runTCP,
+		"udp":  runUDP,
+		"ping": runPing,
+		"http": runHTTP,
+		"dns":  runDNS,
+	}[j.Kind]
+	if !ok {
+		return Outcome{}, fmt.Errorf("traffic %s: kind %q is not there yet", j.Name, j.Kind)
+	}
+	out, err := run(ctx, j)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return Outcome{}, fmt.Errorf("traffic %s: %w", j.Name, err)
+	}
+	return out, nil
+}
+
+// now is the time of the run.
+func (j Job) now() time.Duration { return time.Since(j.Origin) }
+
+// end is the time of the run at which the traffic stops, done or not.
+func (j Job) end() time.Duration {
+	if j.Duration > 0 && j.Start+j.Duration < j.Until {
+		return j.Start + j.Duration
+	}
+	return j.Until
+}
+
+// deadline is end as a moment.
+func (j Job) deadline() time.Time { return j.Origin.Add(j.end()) }
+
+// waitStart sleeps until the traffic starts.
+func (j Job) waitStart(ctx context.Context) error {
+	return sleepUntil(ctx, j.Origin.Add(j.Start))
+}
+
+// directions are the ways data goes, "down" (to the client) first.
+func (j Job) directions() []string {
+	if j.Direction == "both" {
+		return []string{"down", "up"}
+	}
+	if j.Direction == "up" {
+		return []string{"up"}
+	}
+	return []string{"down"}
+}
+
+// collect joins the outcomes of the directions: as they are for one direction,
+// under "down" and "up" for both.
+func (j Job) collect(found []Outcome) Outcome {
+	if len(found) == 1 {
+		return found[0]
+	}
+	all := Outcome{Values: map[string]any{}, Series: map[string]report.Series{}}
+	for i, direction := range j.directions() {
+		all.Values[direction] = found[i].Values
+		for name, series := range found[i].Series {
+			all.Series[direction+"."+name] = series
+		}
+		all.Faults = append(all.Faults, found[i].Faults...)
+		all.Notes = append(all.Notes, found[i].Notes...)
+	}
+	return all
+}
+
+// oneWay is one direction of a traffic, with its sockets open.
+type oneWay interface {
+	run(context.Context) Outcome
+	close()
+}
+
+// runDirections opens every direction of a traffic before its start, then runs
+// them side by side.
+func runDirections[T oneWay](ctx context.Context, j Job, open func(context.Context, Job, string) (T, error)) (Outcome, error) {
+	var ways []T
+	defer func() {
+		for _, way := range ways {
+			way.close()
+		}
+	}()
+	for _, direction := range j.directions() {
+		way, err := open(ctx, j, direction)
+		if err != nil {
+			return Outcome{}, err
+		}
+		ways = append(ways, way)
+	}
+	if err := j.waitStart(ctx); err != nil {
+		return Outcome{}, err
+	}
+	found := make([]Outcome, len(ways))
+	var running sync.WaitGroup
+	for i, way := range ways {
+		running.Go(func() { found[i] = way.run(ctx) })
+	}
+	running.Wait()
+	return j.collect(found), nil
+}
+
+func sleepUntil(ctx context.Context, t time.Time) error {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

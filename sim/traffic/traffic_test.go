@@ -1,0 +1,330 @@
+package traffic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"go.uber.org/goleak"
+
+	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/scenario"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// wire is two namespaces with a cable between them.
+type wire struct {
+	client, host netns.NsHandle
+	hostEnd      netlink.Link
+	hostHandle   *netlink.Handle
+}
+
+const device = "cable0"
+
+func newWire(t *testing.T) *wire {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: network namespaces")
+	}
+	w := &wire{}
+	id := fmt.Sprintf("mls-traffic-%08x", rand.Uint32())
+	for name, ns := range map[string]*netns.NsHandle{id + "-client": &w.client, id + "-host": &w.host} {
+		var err error
+		if *ns, err = nsdo.Create(name); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			ns.Close()
+			if err := nsdo.Delete(name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	client, err := netlink.NewHandleAt(w.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if w.hostHandle, err = netlink.NewHandleAt(w.host); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.hostHandle.Close)
+	err = client.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: device},
+		PeerName: device, PeerNamespace: netlink.NsFd(int(w.host))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	setUp(t, client, "198.18.0.9/24", "fd00:198:18::9/64")
+	w.hostEnd = setUp(t, w.hostHandle, "198.18.0.1/24", "fd00:198:18::1/64")
+	return w
+}
+
+// setUp gives the cable's end its addresses, without waiting for others to
+// object to them.
+func setUp(t *testing.T, h *netlink.Handle, addresses ...string) netlink.Link {
+	t.Helper()
+	link, err := h.LinkByName(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		address, err := netlink.ParseAddr(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if address.IP.To4() == nil {
+			address.Flags = 0x02 // IFA_F_NODAD
+		}
+		if err := h.AddrAdd(link, address); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return link
+}
+
+// job is a traffic over the wire that starts at once.
+func (w *wire) job(kind scenario.Traffic) Job {
+	kind.Name = "t"
+	address := netip.MustParseAddr("198.18.0.1")
+	if kind.IP == 6 {
+		address = netip.MustParseAddr("fd00:198:18::1")
+	}
+	return Job{
+		Traffic: kind,
+		Client:  End{NS: w.client, Device: device, Mark: 0x4d4c},
+		Host:    End{NS: w.host, Addr: address},
+		Origin:  time.Now(),
+		Warmup:  100 * time.Millisecond,
+		Until:   time.Minute,
+		Seed:    42,
+	}
+}
+
+func run(t *testing.T, j Job) Outcome {
+	t.Helper()
+	out, err := Run(context.Background(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Faults) > 0 || len(out.Notes) > 0 {
+		t.Errorf("faults %v, notes %v", out.Faults, out.Notes)
+	}
+	return out
+}
+
+func number(t *testing.T, values map[string]any, path string) float64 {
+	t.Helper()
+	var at any = values
+	for _, key := range strings.Split(path, ".") {
+		m, ok := at.(map[string]any)
+		if !ok {
+			t.Fatalf("no %s in %v", path, values)
+		}
+		at = m[key]
+	}
+	switch v := at.(type) {
+	case float64:
+		return v
+	case int:
+		return float64(v)
+	case int64:
+		return float64(v)
+	}
+	t.Fatalf("%s is %v in %v", path, at, values)
+	return 0
+}
+
+func TestTCPForADuration(t *testing.T) {
+	w := newWire(t)
+	for _, direction := range []string{"down", "up"} {
+		for _, family := range []int{4, 6} {
+			t.Run(fmt.Sprintf("%s over IPv%d", direction, family), func(t *testing.T) {
+				out := run(t, w.job(scenario.Traffic{Kind: "tcp", Direction: direction, IP: family,
+					Streams: 2, CC: "reno", Duration: 400 * time.Millisecond}))
+				if number(t, out.Values, "goodput") <= 0 || number(t, out.Values, "bytes") <= 0 {
+					t.Errorf("nothing arrived: %v", out.Values)
+				}
+				if number(t, out.Values, "failed") != 0 || out.Values["cc"] != "reno" {
+					t.Errorf("failed or not reno: %v", out.Values)
+				}
+				if number(t, out.Values, "reordered") != 0 {
+					t.Errorf("a cable reordered: %v", out.Values)
+				}
+				if got := len(out.Series["goodput"].V); got < 3 || got > 4 {
+					t.Errorf("%d bins of 0.1 s in 0.4 s", got)
+				}
+			})
+		}
+	}
+}
+
+func TestTCPOfASize(t *testing.T) {
+	w := newWire(t)
+	const size = 3<<20 + 17
+	out := run(t, w.job(scenario.Traffic{Kind: "tcp", Direction: "both", IP: 4, Streams: 2, Size: size}))
+	for _, direction := range []string{"down", "up"} {
+		if got := number(t, out.Values, direction+".bytes"); got != 2*size {
+			t.Errorf("%s: %g bytes arrived of %d", direction, got, 2*size)
+		}
+		if p50, p99 := number(t, out.Values, direction+".fct.p50"), number(t, out.Values, direction+".fct.p99"); p50 <= 0 || p99 < p50 {
+			t.Errorf("%s: completion times %g and %g", direction, p50, p99)
+		}
+		if number(t, out.Values, direction+".goodput") <= 0 {
+			t.Errorf("%s: no goodput", direction)
+		}
+	}
+}
+
+func TestTCPThatBreaks(t *testing.T) {
+	w := newWire(t)
+	j := w.job(scenario.Traffic{Kind: "tcp", Direction: "down", IP: 4, Streams: 1, Duration: 800 * time.Millisecond})
+	go func() {
+		time.Sleep(time.Until(j.Origin.Add(200 * time.Millisecond)))
+		_ = w.hostHandle.LinkSetDown(w.hostEnd)
+	}()
+	out := run(t, j)
+	if stall := number(t, out.Values, "stall"); stall < 0.3 {
+		t.Errorf("stall %g s though the cable was dead for the last 0.6 s", stall)
+	}
+}
+
+func TestTCPWithoutAWay(t *testing.T) {
+	w := newWire(t)
+	j := w.job(scenario.Traffic{Kind: "tcp", Direction: "up", IP: 4, Streams: 1, Duration: 300 * time.Millisecond})
+	j.Client.Device = "nowhere0"
+	out, err := Run(context.Background(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if number(t, out.Values, "failed") != 1 || number(t, out.Values, "goodput") != 0 || number(t, out.Values, "stall") != 0.3 {
+		t.Errorf("values %v", out.Values)
+	}
+	if len(out.Notes) != 1 || !strings.Contains(out.Notes[0], "nowhere0") {
+		t.Errorf("notes %v", out.Notes)
+	}
+}
+
+func TestUnknownCongestionControl(t *testing.T) {
+	w := newWire(t)
+	_, err := Run(context.Background(), w.job(scenario.Traffic{Kind: "tcp", IP: 4, CC: "cubicle", Duration: time.Second}))
+	if err == nil || !strings.Contains(err.Error(), "cubicle") || !strings.Contains(err.Error(), "this kernel has: ") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestUDP(t *testing.T) {
+	w := newWire(t)
+	for _, family := range []int{4, 6} {
+		out := run(t, w.job(scenario.Traffic{Kind: "udp", Direction: "both", IP: family,
+			Rate: 4e6, Packet: 500, Duration: 300 * time.Millisecond}))
+		for _, direction := range []string{"down", "up"} {
+			if sent := number(t, out.Values, direction+".sent"); sent <= 0 || sent > 300 {
+				t.Errorf("%s: %g datagrams sent at 1000/s in 0.3 s", direction, sent)
+			}
+			if number(t, out.Values, direction+".loss") != 0 || number(t, out.Values, direction+".reordered") != 0 {
+				t.Errorf("%s: a cable lost or reordered: %v", direction, out.Values)
+			}
+			if p50 := number(t, out.Values, direction+".delay.p50"); p50 <= 0 || p50 > 0.1 {
+				t.Errorf("%s: median delay %g s", direction, p50)
+			}
+		}
+	}
+}
+
+func TestPing(t *testing.T) {
+	w := newWire(t)
+	for _, family := range []int{4, 6} {
+		out := run(t, w.job(scenario.Traffic{Kind: "ping", IP: family,
+			Interval: 20 * time.Millisecond, Duration: 200 * time.Millisecond}))
+		if number(t, out.Values, "sent") != 10 || number(t, out.Values, "loss") != 0 {
+			t.Errorf("IPv%d: %v", family, out.Values)
+		}
+		low, high := number(t, out.Values, "rtt.min"), number(t, out.Values, "rtt.max")
+		if low <= 0 || high < low || high > 1 {
+			t.Errorf("IPv%d: round trips of %g to %g s", family, low, high)
+		}
+	}
+}
+
+func TestPingUnanswered(t *testing.T) {
+	w := newWire(t)
+	if err := w.hostHandle.LinkSetDown(w.hostEnd); err != nil {
+		t.Fatal(err)
+	}
+	out := run(t, w.job(scenario.Traffic{Kind: "ping", IP: 4, Interval: 20 * time.Millisecond, Count: 5}))
+	if number(t, out.Values, "sent") != 5 || number(t, out.Values, "loss") != 1 {
+		t.Errorf("%v", out.Values)
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	w := newWire(t)
+	for _, family := range []int{4, 6} {
+		out := run(t, w.job(scenario.Traffic{Kind: "http", IP: family, Size: 1 << 20, Count: 3}))
+		if number(t, out.Values, "bytes") != 3<<20 || number(t, out.Values, "failed") != 0 {
+			t.Errorf("IPv%d: %v", family, out.Values)
+		}
+		if number(t, out.Values, "fct.p50") <= 0 || number(t, out.Values, "goodput") <= 0 {
+			t.Errorf("IPv%d: %v", family, out.Values)
+		}
+	}
+}
+
+func TestHTTPCutOff(t *testing.T) {
+	w := newWire(t)
+	j := w.job(scenario.Traffic{Kind: "http", IP: 4, Size: 8 << 20, Count: 1000, Duration: 300 * time.Millisecond})
+	out, err := Run(context.Background(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if number(t, out.Values, "failed") == 0 || len(out.Faults) != 0 {
+		t.Errorf("1000 downloads in 0.3 s: %v, faults %v", out.Values, out.Faults)
+	}
+}
+
+func TestDNS(t *testing.T) {
+	w := newWire(t)
+	out := run(t, w.job(scenario.Traffic{Kind: "dns", IP: 4, Interval: 20 * time.Millisecond, Count: 10}))
+	if number(t, out.Values, "queries") != 10 || number(t, out.Values, "failed") != 0 || number(t, out.Values, "rtt.p50") <= 0 {
+		t.Errorf("%v", out.Values)
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	w := newWire(t)
+	for _, kind := range []scenario.Traffic{
+		{Kind: "tcp", Direction: "both", Streams: 1},
+		{Kind: "udp", Direction: "both", Rate: 1e6, Packet: 100},
+		{Kind: "ping", Interval: 10 * time.Millisecond},
+		{Kind: "http", Size: 1 << 20, Count: 1 << 20},
+		{Kind: "dns", Interval: 10 * time.Millisecond},
+	} {
+		t.Run(kind.Kind, func(t *testing.T) {
+			kind.IP = 4
+			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+			defer cancel()
+			if _, err := Run(ctx, w.job(kind)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error %v, want the context's", err)
+			}
+		})
+	}
+}
+
+func TestKindsThatAreNotThere(t *testing.T) {
+	_, err := Run(context.Background(), Job{Traffic: scenario.Traffic{Name: "call", Kind: "rtp"}})
+	if err == nil || err.Error() != `traffic call: kind "rtp" is not there yet` {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,241 @@
+package traffic
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/sim/report"
+)
+
+// A datagram of the udp traffic: what it is (1 byte), 7 bytes of nothing, its
+// number (8), the wall time it was sent at in ns (8), nothing up to its size.
+const (
+	udpHeader = 24
+	udpHello  = 1 // client to host: where to send; its number means nothing
+	udpData   = 2
+)
+
+// helloEvery is how often the client says where it is, so that the host finds
+// it behind NATs that forget.
+const helloEvery = 500 * time.Millisecond
+
+// peerPoll is how often a host that sends looks whether the client is known.
+const peerPoll = 5 * time.Millisecond
+
+// lateness is how long after its end a traffic waits for what is under way.
+const lateness = time.Second
+
+// maxDatagrams bounds the numbers of one traffic (a bit is kept for each).
+const maxDatagrams = 1 << 28
+
+// runUDP sends datagrams at a constant rate.
+func runUDP(ctx context.Context, j Job) (Outcome, error) {
+	return runDirections(ctx, j, newStream)
+}
+
+// stream is one direction of a constant flow of datagrams.
+type stream struct {
+	Job
+	direction    string
+	client, host *net.UDPConn
+	address      netip.AddrPort                 // of the host
+	peer         atomic.Pointer[netip.AddrPort] // of the client as the host sees it
+
+	sent    int
+	refused int          // datagrams the sender's kernel would not take
+	arrived atomic.Int64 // datagrams, each once
+	meter   meter
+	order   order
+	delay   *spread
+}
+
+func newStream(ctx context.Context, j Job, direction string) (*stream, error) {
+	if j.Packet < udpHeader || j.Rate <= 0 {
+		return nil, fmt.Errorf("packet %d and rate %g: a packet has at least %d bytes and the rate is above 0",
+			j.Packet, j.Rate, udpHeader)
+	}
+	host, err := j.Host.listenUDP(ctx, j.Host.Addr, 0)
+	if err != nil {
+		return nil, fmt.Errorf("the host's socket: %w", err)
+	}
+	s := &stream{Job: j, direction: direction, host: host, delay: newSpread()}
+	s.address = netip.AddrPortFrom(j.Host.Addr, host.LocalAddr().(*net.UDPAddr).AddrPort().Port())
+	// A device that is not there yet is no reason to give up: wait for it.
+	for {
+		s.client, err = j.Client.listenUDP(ctx, wildcard(j.Host.Addr), 0)
+		if err == nil {
+			return s, nil
+		}
+		if j.now() >= j.end() || sleepUntil(ctx, time.Now().Add(redialPause)) != nil {
+			host.Close()
+			return nil, fmt.Errorf("the client's socket: %w", err)
+		}
+	}
+}
+
+func (s *stream) close() {
+	s.client.Close()
+	s.host.Close()
+}
+
+func (s *stream) run(ctx context.Context) Outcome {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	receiver, sender, to := s.host, s.client, func() *netip.AddrPort { return &s.address }
+	if s.direction == "down" {
+		receiver, sender, to = s.client, s.host, s.peer.Load
+	}
+	s.meter.warm = s.Start + s.Warmup
+	s.meter.wait(s.Start)
+	var listening, greeting sync.WaitGroup
+	listening.Go(func() { s.receive(receiver) })
+	if s.direction == "down" {
+		listening.Go(s.learn)
+		greeting.Go(func() { s.greet(ctx) })
+	}
+	s.send(ctx, sender, to)
+	s.waitForLast(ctx)
+	cancel()
+	greeting.Wait()
+	s.close()
+	listening.Wait()
+	return s.outcome()
+}
+
+// waitForLast gives the last datagrams their time to arrive.
+func (s *stream) waitForLast(ctx context.Context) {
+	limit := time.Now().Add(lateness)
+	for s.arrived.Load() < int64(s.sent) && time.Now().Before(limit) {
+		if sleepUntil(ctx, time.Now().Add(peerPoll)) != nil {
+			return
+		}
+	}
+}
+
+// greet tells the host where the client is, as long as the traffic lasts.
+func (s *stream) greet(ctx context.Context) {
+	hello := make([]byte, udpHeader)
+	hello[0] = udpHello
+	for {
+		_, _ = s.client.WriteToUDPAddrPort(hello, s.address)
+		pause := helloEvery
+		if s.peer.Load() == nil {
+			pause = redialPause
+		}
+		if sleepUntil(ctx, time.Now().Add(pause)) != nil {
+			return
+		}
+	}
+}
+
+// learn takes the client's hellos at the host.
+func (s *stream) learn() {
+	buf := make([]byte, 64)
+	for {
+		n, from, err := s.host.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		if n >= udpHeader && buf[0] == udpHello {
+			s.peer.Store(&from)
+		}
+	}
+}
+
+// send sends the datagrams, each at its time. The thread sleeps by itself: the
+// runtime's timers are late by up to a millisecond.
+func (s *stream) send(ctx context.Context, socket *net.UDPConn, to func() *netip.AddrPort) {
+	runtime.LockOSThread() // never unlocked: the thread's timer slack is ours
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	buf := make([]byte, s.Packet)
+	buf[0] = udpData
+	interval := float64(s.Packet) * 8 / s.Rate * float64(time.Second)
+	begin := s.Origin.Add(s.Start)
+	for number := 0; number < maxDatagrams && ctx.Err() == nil; {
+		due := begin.Add(time.Duration(float64(number) * interval))
+		if !due.Before(s.deadline()) {
+			return
+		}
+		threadSleep(time.Until(due))
+		peer := to()
+		if peer == nil {
+			// Nobody to send to yet; what would have been sent is not counted.
+			threadSleep(peerPoll)
+			begin = time.Now().Add(-time.Duration(float64(number) * interval))
+			continue
+		}
+		binary.BigEndian.PutUint64(buf[8:], uint64(number))
+		binary.BigEndian.PutUint64(buf[16:], uint64(time.Now().UnixNano()))
+		if _, err := socket.WriteToUDPAddrPort(buf, *peer); err != nil {
+			s.refused++
+		}
+		number++
+		s.sent = number
+	}
+}
+
+// threadSleep puts the calling thread to sleep.
+func threadSleep(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&t, nil) // an early end makes the next datagram early by as little
+}
+
+func (s *stream) receive(socket *net.UDPConn) {
+	buf := make([]byte, 64<<10)
+	oob := make([]byte, timestampSpace)
+	for {
+		n, oobn, _, _, err := socket.ReadMsgUDPAddrPort(buf, oob)
+		if err != nil {
+			if isClosed(err) {
+				return
+			}
+			continue // an ICMP error, say
+		}
+		number := binary.BigEndian.Uint64(buf[8:])
+		if n < udpHeader || buf[0] != udpData || number >= maxDatagrams {
+			continue
+		}
+		if !s.order.arrive(number) {
+			continue
+		}
+		s.arrived.Add(1)
+		sentAt := time.Unix(0, int64(binary.BigEndian.Uint64(buf[16:])))
+		s.delay.add(receivedAt(oob[:oobn]).Sub(sentAt))
+		if now := s.now(); now <= s.end() {
+			s.meter.deliver(now, n)
+		}
+	}
+}
+
+func (s *stream) outcome() Outcome {
+	s.meter.idle(s.end())
+	t := sum([]*meter{&s.meter})
+	out := Outcome{
+		Values: map[string]any{
+			"goodput":   t.goodput(s.Start, s.Start+s.Warmup, s.end()),
+			"bytes":     t.bytes,
+			"stall":     t.stall.Seconds(),
+			"sent":      s.sent,
+			"loss":      share(s.sent-s.order.received, s.sent),
+			"reordered": share(s.order.reordered, s.order.received),
+			"delay":     s.delay.percentiles(),
+		},
+		Series: map[string]report.Series{"goodput": t.series(s.Start, s.end())},
+	}
+	if s.refused > 0 {
+		out.note("%d of %d datagrams were refused by the sender's kernel", s.refused, s.sent)
+	}
+	return out
+}
