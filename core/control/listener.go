@@ -59,8 +59,8 @@ func defaulted[T int | float64 | time.Duration](v, def T) T {
 	return v
 }
 
-// Counters count what became of the connections to a Listener.
-type Counters struct {
+// ListenerCounters count what became of the connections to a Listener.
+type ListenerCounters struct {
 	Accepted       uint64 `json:"accepted"`        // by the socket
 	Completed      uint64 `json:"completed"`       // known client, good Hello
 	RefusedRate    uint64 `json:"refused_rate"`    // its source connects too often
@@ -92,7 +92,7 @@ type Listener struct {
 	mu       sync.Mutex
 	halfOpen halfOpen
 	rates    *rates
-	counters Counters
+	counters ListenerCounters
 }
 
 type accepted struct {
@@ -148,7 +148,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, Hello, error) {
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
 // Counters returns the counts so far.
-func (l *Listener) Counters() Counters {
+func (l *Listener) Counters() ListenerCounters {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.counters

@@ -108,7 +108,7 @@ func (l *testListener) connect(t *testing.T) *Conn {
 }
 
 // until waits for a condition on the counters.
-func (l *testListener) until(t *testing.T, what string, cond func(Counters) bool) {
+func (l *testListener) until(t *testing.T, what string, cond func(ListenerCounters) bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for !cond(l.Counters()) {
@@ -136,7 +136,7 @@ func TestListenerAccepts(t *testing.T) {
 	if m, err := client.Receive(); err != nil || m.(Welcome).ClientID != 1 {
 		t.Errorf("got %+v, %v", m, err)
 	}
-	l.until(t, "the count", func(c Counters) bool { return c.Accepted == 1 && c.Completed == 1 })
+	l.until(t, "the count", func(c ListenerCounters) bool { return c.Accepted == 1 && c.Completed == 1 })
 }
 
 func TestListenerCountsAndLogsRefusals(t *testing.T) {
@@ -145,15 +145,15 @@ func TestListenerCountsAndLogsRefusals(t *testing.T) {
 	if m, err := client.Receive(); err != nil || m.(Reject).Code != CodeUnknownKey {
 		t.Errorf("got %+v, %v", m, err)
 	}
-	l.until(t, "unknown client", func(c Counters) bool { return c.UnknownClient == 1 })
+	l.until(t, "unknown client", func(c ListenerCounters) bool { return c.UnknownClient == 1 })
 	if _, err := Client(t.Context(), l.dial(t), newKey(t), newKey(t).Public()); err == nil {
 		t.Error("connected to the wrong server")
 	}
-	l.until(t, "pinned other", func(c Counters) bool { return c.PinnedOther == 1 })
+	l.until(t, "pinned other", func(c ListenerCounters) bool { return c.PinnedOther == 1 })
 	if _, err := l.dial(t).Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	l.until(t, "failed", func(c Counters) bool { return c.Failed == 1 })
+	l.until(t, "failed", func(c ListenerCounters) bool { return c.Failed == 1 })
 	for _, want := range []string{"presented an unknown key ", "its server_key must be " + l.key.Public().String()} {
 		if !strings.Contains(l.log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, l.log)
@@ -164,7 +164,7 @@ func TestListenerCountsAndLogsRefusals(t *testing.T) {
 func TestListenerTimeout(t *testing.T) {
 	l := listen(t, Limits{Timeout: 20 * time.Millisecond}, anyKey)
 	nc := l.dial(t)
-	l.until(t, "the time-out", func(c Counters) bool { return c.TimedOut == 1 })
+	l.until(t, "the time-out", func(c ListenerCounters) bool { return c.TimedOut == 1 })
 	if _, err := nc.Read(make([]byte, 1)); err == nil {
 		t.Error("the connection is still open")
 	}
@@ -197,7 +197,7 @@ func TestSlowClientsDoNotStarveOthers(t *testing.T) {
 			<-ctx.Done()
 		})
 	}
-	l.until(t, "eight slow ones", func(c Counters) bool { return c.Accepted == 8 })
+	l.until(t, "eight slow ones", func(c ListenerCounters) bool { return c.Accepted == 8 })
 	for range 3 {
 		l.connect(t)
 		conn, _, err := l.Accept(t.Context())
@@ -218,7 +218,7 @@ func TestHalfOpenFlood(t *testing.T) {
 	for range flood {
 		open = append(open, l.dial(t))
 	}
-	l.until(t, "the flood", func(c Counters) bool { return c.Accepted == flood && c.EvictedSource == flood-4 })
+	l.until(t, "the flood", func(c ListenerCounters) bool { return c.Accepted == flood && c.EvictedSource == flood-4 })
 	closed := 0
 	for _, nc := range open[:flood-4] {
 		if _, err := nc.Read(make([]byte, 1)); err != nil {
@@ -242,7 +242,7 @@ func TestConnectionRate(t *testing.T) {
 	for range 5 {
 		l.dial(t)
 	}
-	l.until(t, "the refusals", func(c Counters) bool { return c.Accepted == 5 && c.RefusedRate == 2 })
+	l.until(t, "the refusals", func(c ListenerCounters) bool { return c.Accepted == 5 && c.RefusedRate == 2 })
 }
 
 func TestReadyQueueIsBounded(t *testing.T) {
@@ -250,12 +250,12 @@ func TestReadyQueueIsBounded(t *testing.T) {
 	for range readyQueue {
 		l.connect(t)
 	}
-	l.until(t, "a full queue", func(c Counters) bool { return c.Completed == readyQueue })
+	l.until(t, "a full queue", func(c ListenerCounters) bool { return c.Completed == readyQueue })
 	client := l.connect(t)
 	if m, err := client.Receive(); err != nil || m.(Reject).Code != CodeBusy {
 		t.Errorf("got %+v, %v", m, err)
 	}
-	l.until(t, "the busy one", func(c Counters) bool { return c.Busy == 1 })
+	l.until(t, "the busy one", func(c ListenerCounters) bool { return c.Busy == 1 })
 }
 
 // brokenListener fails a few times before it listens.
@@ -292,7 +292,7 @@ func TestAcceptErrorsPass(t *testing.T) {
 func TestListenerClose(t *testing.T) {
 	l := listen(t, Limits{}, anyKey)
 	half, done := l.dial(t), l.connect(t)
-	l.until(t, "both", func(c Counters) bool { return c.Accepted == 2 && c.Completed == 1 })
+	l.until(t, "both", func(c ListenerCounters) bool { return c.Accepted == 2 && c.Completed == 1 })
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
