@@ -1,0 +1,283 @@
+package tun
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/gso"
+)
+
+// offload is a set of what the kernel may leave undone on packets it hands
+// over.
+type offload struct {
+	flags int // of TUNSETOFFLOAD
+	names []string
+}
+
+// offloadLadder is tried from the top: USO came with Linux 6.2. Each rung's
+// names are the first of the rung's above it.
+var offloadLadder = []offload{
+	{unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_USO4 | unix.TUN_F_USO6,
+		[]string{"csum", "tso4", "tso6", "uso4", "uso6"}},
+	{unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN,
+		[]string{"csum", "tso4", "tso6"}},
+	{0, []string{}},
+}
+
+// maxSegments is the bound set on super-packets: as many full-sized segments
+// as one UDP send takes, once sealed.
+const maxSegments = 45
+
+// fastDevice exchanges packets with vnet headers.
+type fastDevice struct {
+	counters
+	name     string
+	info     Info
+	file     *os.File
+	raw      syscall.RawConn
+	closed   atomic.Bool
+	checksum bool // the kernel completes checksums
+
+	readMu   sync.Mutex
+	batch    *Batch // of the Read under way
+	readErr  error
+	readStep func(fd uintptr) bool
+
+	writeMu   sync.Mutex
+	expander  expander
+	coalescer gso.Coalescer
+	groups    []gso.Group // still to be written by the Write under way
+	writeErr  error
+	vnet      [vnetLen]byte
+	iovecs    []unix.Iovec
+	writeStep func(fd uintptr) bool
+}
+
+// openFast makes the interface with vnet headers and the first set of
+// offloads in ladder that the kernel takes.
+func openFast(o Options, ladder []offload) (Device, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, explain(o.Name, err)
+	}
+	d := &fastDevice{name: o.Name}
+	if err := d.setUp(fd, o, ladder); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	// From here on the runtime's poller waits for the device. It refuses one
+	// that is not attached to an interface yet.
+	d.file = os.NewFile(uintptr(fd), "/dev/net/tun")
+	if d.raw, err = d.file.SyscallConn(); err != nil {
+		_ = d.file.Close()
+		return nil, fmt.Errorf("tun: interface %s: %w", o.Name, err)
+	}
+	d.readStep, d.writeStep = d.readSome, d.writeSome
+	return d, nil
+}
+
+// setUp attaches fd to the interface and prepares that.
+func (d *fastDevice) setUp(fd int, o Options, ladder []offload) error {
+	features, err := unix.IoctlGetUint32(fd, unix.TUNGETFEATURES)
+	if err != nil || features&unix.IFF_VNET_HDR == 0 {
+		return errNoFastMode
+	}
+	request, err := unix.NewIfreq(o.Name)
+	if err != nil {
+		return explain(o.Name, err)
+	}
+	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		return explain(o.Name, err)
+	}
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen); err != nil {
+		return fmt.Errorf("%w of %d bytes: %w", errNoFastMode, vnetLen, err)
+	}
+	if err := d.setOffloads(fd, ladder); err != nil {
+		return err
+	}
+	link, err := setMTU(o)
+	if err != nil {
+		return err
+	}
+	if netlink.LinkSetGSOMaxSegs(link, maxSegments) == nil {
+		d.info.MaxSegments = maxSegments
+	}
+	return nil
+}
+
+// setOffloads takes the first rung of the ladder that holds.
+func (d *fastDevice) setOffloads(fd int, ladder []offload) error {
+	var err error
+	for i, rung := range ladder {
+		if err = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, rung.flags); err != nil {
+			continue
+		}
+		d.info.Mode, d.info.Offloads = ModeFast, rung.names
+		if i > 0 {
+			missing := ladder[0].names[len(rung.names):]
+			d.info.Reason = "this kernel's TUN does not offer " + strings.Join(missing, ", ")
+		}
+		d.checksum = rung.flags&unix.TUN_F_CSUM != 0
+		d.coalescer.TCP = rung.flags&unix.TUN_F_TSO4 != 0
+		d.coalescer.UDP = rung.flags&unix.TUN_F_USO4 != 0
+		return nil
+	}
+	return fmt.Errorf("%w and offloads: %w", errNoFastMode, err)
+}
+
+// setMTU sets the interface's MTU where one is asked for.
+func setMTU(o Options) (netlink.Link, error) {
+	link, err := netlink.LinkByName(o.Name)
+	if err != nil {
+		return nil, fmt.Errorf("tun: interface %s: %w", o.Name, err)
+	}
+	if o.MTU != 0 {
+		if err := netlink.LinkSetMTU(link, o.MTU); err != nil {
+			return nil, fmt.Errorf("tun: interface %s: MTU %d: %w", o.Name, o.MTU, err)
+		}
+	}
+	return link, nil
+}
+
+func (d *fastDevice) Name() string { return d.name }
+
+func (d *fastDevice) Info() Info { return d.info }
+
+func (d *fastDevice) Close() error {
+	d.closed.Store(true)
+	return d.file.Close()
+}
+
+// failed returns the error that a Read or Write ended with.
+func (d *fastDevice) failed(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case d.closed.Load():
+		return os.ErrClosed
+	}
+	return fmt.Errorf("tun: %s %s: %w", what, d.name, err)
+}
+
+func (d *fastDevice) Read(b *Batch) error {
+	d.readMu.Lock()
+	defer d.readMu.Unlock()
+	b.reset()
+	d.batch, d.readErr = b, nil
+	err := d.raw.Read(d.readStep)
+	if err == nil {
+		err = d.readErr
+	}
+	if err != nil {
+		return d.failed("read from", err)
+	}
+	d.readBatches.Add(1)
+	d.readPackets.Add(uint64(len(b.Packets)))
+	return nil
+}
+
+// readSome fills the batch with what is there; false means to wait for more.
+func (d *fastDevice) readSome(fd uintptr) bool {
+	b := d.batch
+	for {
+		room := b.room()
+		if room == nil {
+			return true
+		}
+		n, err := unix.Read(int(fd), room)
+		switch err {
+		case nil:
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return len(b.Packets) > 0
+		default:
+			d.readErr = err
+			return true
+		}
+		p, err := decodeVnet(room[:n])
+		if err != nil {
+			d.readMalformed.Add(1)
+			continue
+		}
+		b.Packets = append(b.Packets, p)
+		b.used += n
+	}
+}
+
+func (d *fastDevice) Write(pkts []core.Packet) error {
+	d.writeMu.Lock()
+	defer d.writeMu.Unlock()
+	d.writePackets.Add(uint64(len(pkts)))
+	groups, malformed := d.coalescer.Coalesce(d.expander.expand(pkts, &d.counters))
+	d.writeMalformed.Add(uint64(malformed))
+	d.groups, d.writeErr = groups, nil
+	err := d.raw.Write(d.writeStep)
+	if err == nil {
+		err = d.writeErr
+	}
+	return d.failed("write to", err)
+}
+
+// writeSome writes the groups that are left; false means to wait until the
+// device takes more.
+func (d *fastDevice) writeSome(fd uintptr) bool {
+	for len(d.groups) > 0 {
+		g := &d.groups[0]
+		if g.Partial && !d.checksum {
+			if gso.Complete(g.Parts[0]) != nil {
+				d.writeMalformed.Add(1)
+				d.groups = d.groups[1:]
+				continue
+			}
+			g.Partial = false
+		}
+		err := d.writeGroup(fd, g)
+		if err == unix.EAGAIN {
+			return false
+		}
+		d.groups = d.groups[1:]
+		if err = d.wrote(err); err != nil {
+			d.writeErr = err
+			return true
+		}
+	}
+	return true
+}
+
+// writeGroup gathers the parts of a group behind their vnet header.
+func (d *fastDevice) writeGroup(fd uintptr, g *gso.Group) error {
+	encodeVnet(&d.vnet, g)
+	d.iovecs = append(d.iovecs[:0], iovec(d.vnet[:]))
+	for _, part := range g.Parts {
+		d.iovecs = append(d.iovecs, iovec(part))
+	}
+	for {
+		_, _, errno := unix.Syscall(unix.SYS_WRITEV, fd,
+			uintptr(unsafe.Pointer(&d.iovecs[0])), uintptr(len(d.iovecs)))
+		switch errno {
+		case 0:
+			return nil
+		case unix.EINTR:
+			continue
+		}
+		return errno
+	}
+}
+
+// iovec points at b, which is not empty.
+func iovec(b []byte) unix.Iovec {
+	v := unix.Iovec{Base: &b[0]}
+	v.SetLen(len(b))
+	return v
+}
