@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -24,6 +25,35 @@ type fileServer struct {
 	server *http.Server
 	addr   netip.AddrPort
 	done   chan struct{}
+	// retransmits counts the segments that its kernel sent again, of
+	// connections that have ended.
+	retransmits atomic.Int64
+}
+
+// countingListener hands out connections that tell the server their
+// retransmissions when they are closed.
+type countingListener struct {
+	*net.TCPListener
+	server *fileServer
+}
+
+type countingConn struct {
+	*net.TCPConn
+	server *fileServer
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	conn, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	return countingConn{conn, l.server}, nil
+}
+
+func (c countingConn) Close() error {
+	retransmits, _ := senderInfo(c.TCPConn)
+	c.server.retransmits.Add(int64(retransmits))
+	return c.TCPConn.Close()
 }
 
 // startFileServer serves the file of a seed and size on an end's port (0: a
@@ -51,11 +81,12 @@ func startFileServer(ctx context.Context, at End, port uint16, seed uint64, size
 	}
 	go func() {
 		defer close(s.done)
-		_ = s.server.Serve(listener) // ends with stop
+		_ = s.server.Serve(countingListener{listener, s}) // ends with stop
 	}()
 	return s, nil
 }
 
+// stop ends the server and its connections; again, it does nothing.
 func (s *fileServer) stop() {
 	s.server.Close()
 	<-s.done
@@ -81,7 +112,9 @@ func runHTTP(ctx context.Context, j Job) (Outcome, error) {
 		d.out.note("%v", err)
 	}
 	d.run(ctx, server.addr)
+	server.stop()
 	d.values()
+	d.out.Values["retransmits"] = server.retransmits.Load()
 	if seen != nil {
 		d.out.Values["reordered"] = seen.stop()
 	}

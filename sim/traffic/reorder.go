@@ -35,7 +35,9 @@ func (o *order) arrive(n uint64) bool {
 // tcpOrder counts over the segments of one direction of a TCP connection. Its
 // numbers are sequence numbers, which a retransmission repeats: a late segment
 // is a reordered packet only if its sender's timestamp (RFC 7323) shows that it
-// was sent no later than the segment that overtook it.
+// was sent no later than the segment that overtook it. That clock ticks in
+// milliseconds: over a path that is faster than that, a retransmission can pass
+// for a reordered packet.
 type tcpOrder struct {
 	started   bool
 	next      uint32

@@ -32,14 +32,15 @@ type bulk struct {
 	listener  *net.TCPListener
 	host      netip.AddrPort
 
-	mu      sync.Mutex
-	meters  []*meter
-	fct     *spread
-	out     Outcome
-	retrans int
-	failed  int
-	cc      string
-	ended   time.Duration // when the last transfer of a size was complete
+	mu     sync.Mutex
+	meters []*meter
+	fct    *spread
+	out    Outcome
+	failed int
+	cc     string
+
+	retransmits int
+	ended       time.Duration // when the last transfer of a size was complete
 }
 
 func newBulk(ctx context.Context, j Job, direction string) (*bulk, error) {
@@ -143,21 +144,29 @@ func (b *bulk) send(ctx context.Context, conn *net.TCPConn) {
 
 // readInfo takes the sender's counters from its kernel.
 func (b *bulk) readInfo(conn *net.TCPConn) {
+	retransmits, cc := senderInfo(conn)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.retransmits += retransmits
+	if cc != "" {
+		b.cc = cc
+	}
+}
+
+// senderInfo returns how many segments a connection's kernel sent again, and
+// the congestion control it uses.
+func senderInfo(conn *net.TCPConn) (retransmits int, cc string) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return
+		return 0, ""
 	}
 	_ = raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		if err != nil {
-			return
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			retransmits = int(info.Total_retrans)
 		}
-		cc, _ := unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.retrans += int(info.Total_retrans)
-		b.cc = cc
+		cc, _ = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
 	})
+	return retransmits, cc
 }
 
 func (b *bulk) receive(ctx context.Context, conn *net.TCPConn) {
@@ -230,7 +239,7 @@ func (b *bulk) values() {
 		"goodput":     t.goodput(b.Start, b.Start+b.Warmup, end),
 		"bytes":       t.bytes,
 		"stall":       t.stall.Seconds(),
-		"retransmits": b.retrans,
+		"retransmits": b.retransmits,
 		"failed":      b.failed,
 		"cc":          b.cc,
 	}

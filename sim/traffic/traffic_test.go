@@ -159,7 +159,8 @@ func TestTCPForADuration(t *testing.T) {
 				if number(t, out.Values, "failed") != 0 || out.Values["cc"] != "reno" {
 					t.Errorf("failed or not reno: %v", out.Values)
 				}
-				if number(t, out.Values, "reordered") != 0 {
+				// A cable is faster than the clock that tells retransmissions.
+				if number(t, out.Values, "reordered") != 0 && number(t, out.Values, "retransmits") == 0 {
 					t.Errorf("a cable reordered: %v", out.Values)
 				}
 				if got := len(out.Series["goodput"].V); got < 3 || got > 4 {
