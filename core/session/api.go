@@ -18,12 +18,16 @@
 // stays valid until that Output is passed to the session again, as long as
 // the driver keeps the input's memory untouched. Bad input from the network is
 // dropped and counted, never an error.
+//
+// The files follow a packet: send.go takes it from the TUN and dispatches it,
+// receive.go opens it at the other end, report.go acknowledges it, repair.go
+// sends it again when it is lost. links.go, liveness.go and path.go look after
+// the links.
 package session
 
 import (
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/seal"
-	"github.com/multilink-vpn/multilink/core/wire"
 )
 
 // Strategy is how one end sends: all of it can be changed while running.
@@ -41,8 +45,6 @@ type Config struct {
 	// (package reseq) that puts what the other end sends in order.
 	Send    Strategy
 	Reorder string
-	// PeerNumbering is what the other end's resequencer needs counted.
-	PeerNumbering wire.Numbering
 	// LearnPaths makes the session follow its peer's address on every link,
 	// each new one after a path challenge (RFC 9000, section 8.2): the server.
 	// Otherwise paths are what AddLink said: the client.
@@ -60,14 +62,12 @@ type Config struct {
 type LinkConfig struct {
 	ID   core.LinkID
 	Name string
-	// Suite and the keys of the two directions.
-	Suite       seal.Suite
-	SendKey     seal.Key
-	ReceiveKey  seal.Key
-	PeerIndex   uint32 // the receiver index to send under
-	Path        core.Path
-	Role        Role
-	MaxDatagram int // largest outer UDP payload; 0: 1452
+	// The keys of the two directions; they know their suite.
+	SendKey    seal.Key
+	ReceiveKey seal.Key
+	PeerIndex  uint32 // the receiver index to send under
+	Path       core.Path
+	Role       Role
 }
 
 // Role is what the user wants of a link.
@@ -80,6 +80,8 @@ const (
 	Off                // carries none
 )
 
+func (r Role) String() string { return [...]string{"active", "backup", "off"}[r] }
+
 // Output is what the driver has to do after a call. The session resets it
 // first, so a driver that has carried it out can pass it again.
 type Output struct {
@@ -88,8 +90,10 @@ type Output struct {
 	// Packets are to be written to the TUN, in order.
 	Packets []core.Packet
 
-	arena  []byte
-	pinned pinned
+	open   [core.MaxLinks]building
+	chunks [][]byte // memory of runs and packets, kept for reuse
+	used   int
+	held   []byte // packets that had to wait, back to back
 }
 
 // Run is one or more outer datagrams of one link: Data holds them back to

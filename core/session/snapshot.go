@@ -1,6 +1,11 @@
 package session
 
-import "github.com/multilink-vpn/multilink/core"
+import (
+	"math"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
 
 // Snapshot is what a session believes at one moment, in the form that
 // `multilink status --json` shows. Durations are in seconds, rates in bit/s,
@@ -43,7 +48,8 @@ type Link struct {
 	RxDatagrams uint64 `json:"rx_datagrams"`
 	Acked       uint64 `json:"acked"`
 	Lost        uint64 `json:"lost"`
-	Repaired    uint64 `json:"repaired"`
+	// SpuriousLost were called lost and came after all.
+	SpuriousLost uint64 `json:"spurious_lost"`
 }
 
 // Counters count what a session did since it began; every drop has one.
@@ -59,24 +65,78 @@ type Counters struct {
 	PathChallenges uint64 `json:"path_challenges"`
 	PathChanges    uint64 `json:"path_changes"`
 
-	DropTooBig       uint64 `json:"drop_too_big"`       // inner packet over the MTU
-	DropBadPacket    uint64 `json:"drop_bad_packet"`    // not an IP packet
-	DropQueueFull    uint64 `json:"drop_queue_full"`    // no room in the tunnel queue
-	DropQueueSignal  uint64 `json:"drop_queue_signal"`  // congestion signal of the queue
-	DropNoLink       uint64 `json:"drop_no_link"`       // waited too long for a link
-	DropShort        uint64 `json:"drop_short"`         // datagram truncated
-	DropHeader       uint64 `json:"drop_header"`        // datagram header malformed
-	DropUnknownIndex uint64 `json:"drop_unknown_index"` // not this link's receiver index
-	DropAuth         uint64 `json:"drop_auth"`          // seal does not open
-	DropReplay       uint64 `json:"drop_replay"`        // seen before, or too old
-	DropMalformed    uint64 `json:"drop_malformed"`     // body malformed
-	DropDuplicate    uint64 `json:"drop_duplicate"`     // a copy came first
-	DropResequencer  uint64 `json:"drop_resequencer"`   // no room to hold
-	DropUnknownLink  uint64 `json:"drop_unknown_link"`  // link is gone
-	DropPath         uint64 `json:"drop_path"`          // nothing sent: the path is not validated
+	DropTooBig      uint64 `json:"drop_too_big"`      // inner packet over the MTU
+	DropBadPacket   uint64 `json:"drop_bad_packet"`   // not an IP packet
+	DropQueueFull   uint64 `json:"drop_queue_full"`   // no room in the tunnel queue
+	DropQueueSignal uint64 `json:"drop_queue_signal"` // congestion signal of the queue
+	DropShort       uint64 `json:"drop_short"`        // datagram truncated
+	DropHeader      uint64 `json:"drop_header"`       // datagram header malformed
+	DropSealLimit   uint64 `json:"drop_seal_limit"`   // the key has sealed all it may
+	DropAuth        uint64 `json:"drop_auth"`         // seal does not open
+	DropReplay      uint64 `json:"drop_replay"`       // seen before, or too old
+	DropMalformed   uint64 `json:"drop_malformed"`    // body malformed
+	DropDuplicate   uint64 `json:"drop_duplicate"`    // a copy came first
+	DropUnknownLink uint64 `json:"drop_unknown_link"` // link is gone
+	DropPath        uint64 `json:"drop_path"`         // nothing sent: the path is not validated
 
 	Reordered    uint64 `json:"reordered"`     // arrived out of order
 	Held         uint64 `json:"held"`          // waited in the resequencer
 	GapsSkipped  uint64 `json:"gaps_skipped"`  // sequences given up
 	LateReleased uint64 `json:"late_released"` // came after their gap was given up
+	// ResequencerOverflow counts packets let go early for want of room.
+	ResequencerOverflow uint64 `json:"resequencer_overflow"`
+}
+
+// addReseqStats adds what the present resequencer counted to the counters.
+func (s *Session) addReseqStats() { s.counters = s.withReseqStats() }
+
+func (s *Session) withReseqStats() Counters {
+	c, r := s.counters, s.reseq.Stats()
+	c.Reordered += r.Reordered
+	c.Held += r.Held
+	c.GapsSkipped += r.GapsSkipped
+	c.LateReleased += r.Late
+	c.ResequencerOverflow += r.Overflow
+	return c
+}
+
+// Snapshot returns what the session believes now.
+func (s *Session) Snapshot(now core.Time) Snapshot {
+	v := Snapshot{
+		Scheduler: s.sched.Name(), Reorder: s.reseq.Name(),
+		RateControl: s.cfg.Send.RateControl, Retransmit: s.cfg.Send.Retransmit,
+		Equalize:   s.cfg.Send.Equalize,
+		QueueBytes: s.queue.Bytes(), HeldBytes: s.reseq.Stats().HeldBytes,
+		Links: make([]Link, 0, len(s.order)), Counters: s.withReseqStats(),
+	}
+	fastest := time.Duration(math.MaxInt64)
+	for _, l := range s.order {
+		if e := l.tx.Estimate(); e.Known {
+			fastest = min(fastest, e.Delay)
+		}
+	}
+	for _, l := range s.order {
+		v.Links = append(v.Links, l.snapshot(fastest))
+	}
+	return v
+}
+
+func (l *linkState) snapshot(fastest time.Duration) Link {
+	e, tx, rx := l.tx.Estimate(), l.tx.Stats(), l.rx.Stats()
+	v := Link{
+		ID: l.id, Name: l.name, State: l.health.String(), Role: l.role.String(),
+		SRTT: e.SRTT.Seconds(), RTTVar: e.RTTVar.Seconds(), MinRTT: e.MinRTT.Seconds(),
+		Jitter: e.Jitter.Seconds(), Rate: e.Rate * 8,
+		Loss: e.Loss, RxLoss: l.rx.Loss(), InFlight: e.InFlight, Window: e.Window,
+		TxBytes: tx.Bytes, TxDatagrams: tx.Datagrams,
+		RxBytes: rx.Bytes, RxDatagrams: rx.Datagrams,
+		Acked: tx.Acked, Lost: tx.Lost, SpuriousLost: tx.SpuriousLost,
+	}
+	if l.paths.known {
+		v.Remote = l.paths.current.Remote.String()
+	}
+	if e.Known {
+		v.Delay = (e.Delay - fastest).Seconds()
+	}
+	return v
 }

@@ -14,6 +14,7 @@ const (
 	frameAck           = 0x02
 	framePathChallenge = 0x03
 	framePathResponse  = 0x04
+	frameDelays        = 0x05
 )
 
 // Limits of an Ack, which bound what a peer can make the other end do.
@@ -46,6 +47,26 @@ type Ack struct {
 	// Arrivals are newest first, one to MaxArrivals; the first is that of
 	// the highest number.
 	Arrivals []Arrival
+}
+
+// Delays is what a sender knows of the links it sends on and its peer cannot:
+// how far apart in time packets sent one after another may arrive. The peer's
+// resequencer waits accordingly.
+type Delays struct {
+	// Spread is the one-way delay of the slowest link in use less that of the
+	// fastest, Jitter the largest jitter among them.
+	Spread, Jitter time.Duration
+	// Repair is how long a lost packet takes to come again; 0: it does not.
+	Repair time.Duration
+}
+
+// AppendDelays adds a Delays frame: three durations in us.
+func AppendDelays(dst []byte, d Delays) []byte {
+	dst = append(dst, frameDelays)
+	for _, v := range [...]time.Duration{d.Spread, d.Jitter, d.Repair} {
+		dst = binary.AppendUvarint(dst, uint64(max(0, v)/time.Microsecond))
+	}
+	return dst
 }
 
 // AppendFrames begins a body of frames in dst.
@@ -99,6 +120,12 @@ func AppendAck(dst []byte, a *Ack) []byte {
 
 func micros(t core.Time) uint64 { return uint64(t) / 1000 }
 
+// IsReport tells whether a body of frames is a report, which is not
+// acknowledged: its first frame is an Ack, or Delays sent without one.
+func IsReport(body []byte) bool {
+	return len(body) > 1 && (body[1] == frameAck || body[1] == frameDelays)
+}
+
 // Handler receives the frames of a body, in order. Ack and its slices are
 // valid until the call returns.
 type Handler interface {
@@ -106,6 +133,7 @@ type Handler interface {
 	HandleAck(a *Ack)
 	HandlePathChallenge(token [8]byte)
 	HandlePathResponse(token [8]byte)
+	HandleDelays(d Delays)
 }
 
 // FrameParser parses bodies of frames without allocating.
@@ -143,6 +171,12 @@ func (p *FrameParser) Parse(body []byte, h Handler) error {
 			} else {
 				h.HandlePathResponse(token)
 			}
+		case frameDelays:
+			d := Delays{Spread: r.micros(), Jitter: r.micros(), Repair: r.micros()}
+			if r.bad {
+				return ErrFrame
+			}
+			h.HandleDelays(d)
 		default:
 			return ErrFrame
 		}
@@ -155,14 +189,13 @@ func (p *FrameParser) Parse(body []byte, h Handler) error {
 func (p *FrameParser) readAck(r *reader) bool {
 	a := &p.ack
 	a.Link = core.LinkID(r.byte())
-	delay := r.uvarint()
+	a.Delay = r.micros()
 	at, number := r.uvarint(), r.uvarint()
 	more := r.uvarint()
-	if r.bad || a.Link >= core.MaxLinks || delay > uint64(time.Hour/time.Microsecond) ||
+	if r.bad || a.Link >= core.MaxLinks ||
 		at > uint64(core.Never)/1000 || more >= MaxArrivals {
 		return false
 	}
-	a.Delay = time.Duration(delay) * time.Microsecond
 	p.arrivals[0] = Arrival{Number: number, At: core.Time(at * 1000)}
 	highest := number
 	for i := range more {
@@ -227,4 +260,14 @@ func (r *reader) uvarint() uint64 {
 	}
 	r.b = r.b[n:]
 	return v
+}
+
+// micros reads a duration of at most an hour.
+func (r *reader) micros() time.Duration {
+	v := r.uvarint()
+	if v > uint64(time.Hour/time.Microsecond) {
+		r.bad = true
+		return 0
+	}
+	return time.Duration(v) * time.Microsecond
 }

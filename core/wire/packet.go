@@ -30,33 +30,35 @@ const (
 	Copy
 )
 
-// Numbering says what the sequence in a PacketHeader counts.
-type Numbering uint8
-
-// The numberings, as the receiver's resequencer asks for them.
+// Buckets is the number of flow buckets. Bucket Unordered holds what is never
+// put in order; flows share the others by hash.
 const (
-	Unnumbered Numbering = iota // nothing
-	PerSession                  // all packets of the session
-	PerBucket                   // the packets of the flow bucket
+	Buckets   = 256
+	Unordered = 0
 )
 
 // PacketHeader precedes an inner packet in a body.
 //
 //	 0                   1                   2                   3
-//	+-------+-------+---+-----------+-------------------------------+
-//	| kind 1| flags |num|   class   |            bucket             |
-//	+-------+-------+---+-----------+-------------------------------+
+//	+-------+-------+---------------+-------------------------------+
+//	| kind 1| flags |    bucket     |        bucket sequence        |
+//	+-------+-------+---------------+-------------------------------+
 //	|                           sequence                            |
 //	+---------------------------------------------------------------+
-//	|  link (8)     |    link number, lower 56 bits (Repaired only) |
+//	|  lost link    |    lost number, 56 bits                       |
+//	+---------------+       (Repaired only)                         |
 //	|                                                               |
 //	+---------------------------------------------------------------+
+//
+// Both sequences are given when a packet enters the tunnel's queue, and a
+// repair or a copy keeps them. The receiver drops what it has seen by the
+// session's sequence; which one it restores order by is its resequencer's
+// affair.
 type PacketHeader struct {
-	Flags     Flags
-	Numbering Numbering
-	Class     uint8  // traffic class, 0..63
-	Bucket    uint16 // flow bucket
-	Sequence  uint32
+	Flags          Flags
+	Bucket         uint8
+	BucketSequence uint16 // counts the packets of the bucket, modulo 2^16
+	Sequence       uint32 // counts the packets of the session, modulo 2^32
 	// Of a Repaired packet: where it was lost.
 	LostLink   core.LinkID
 	LostNumber uint64 // modulo 2^56
@@ -64,8 +66,8 @@ type PacketHeader struct {
 
 // Append writes the header to dst.
 func (h PacketHeader) Append(dst []byte) []byte {
-	dst = append(dst, byte(KindPacket)|byte(h.Flags&0x0f), byte(h.Numbering)<<6|h.Class&0x3f)
-	dst = binary.BigEndian.AppendUint16(dst, h.Bucket)
+	dst = append(dst, byte(KindPacket)|byte(h.Flags&0x0f), h.Bucket)
+	dst = binary.BigEndian.AppendUint16(dst, h.BucketSequence)
 	dst = binary.BigEndian.AppendUint32(dst, h.Sequence)
 	if h.Flags&Repaired != 0 {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(h.LostLink)<<56|h.LostNumber&(1<<56-1))
@@ -80,14 +82,10 @@ func ParsePacket(body []byte) (PacketHeader, []byte, error) {
 		return PacketHeader{}, nil, ErrShort
 	}
 	h := PacketHeader{
-		Flags:     Flags(body[0] & 0x0f),
-		Numbering: Numbering(body[1] >> 6),
-		Class:     body[1] & 0x3f,
-		Bucket:    binary.BigEndian.Uint16(body[2:]),
-		Sequence:  binary.BigEndian.Uint32(body[4:]),
-	}
-	if h.Numbering > PerBucket {
-		return PacketHeader{}, nil, ErrReserved
+		Flags:          Flags(body[0] & 0x0f),
+		Bucket:         body[1],
+		BucketSequence: binary.BigEndian.Uint16(body[2:]),
+		Sequence:       binary.BigEndian.Uint32(body[4:]),
 	}
 	rest := body[PacketHeaderLen:]
 	if h.Flags&Repaired != 0 {
@@ -96,6 +94,9 @@ func ParsePacket(body []byte) (PacketHeader, []byte, error) {
 		}
 		v := binary.BigEndian.Uint64(rest)
 		h.LostLink, h.LostNumber = core.LinkID(v>>56), v&(1<<56-1)
+		if h.LostLink >= core.MaxLinks {
+			return PacketHeader{}, nil, ErrReserved
+		}
 		rest = rest[repairLen:]
 	}
 	if len(rest) == 0 {

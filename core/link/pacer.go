@@ -1,0 +1,76 @@
+package link
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
+
+// Pacing: a little faster than the window alone would send, so that the
+// window and not the pacer is what limits.
+const (
+	paceGain      = 1.2
+	paceGainStart = 2.0
+	paceFloor     = 20_000 // bytes/s, so that a link without samples moves
+	paceQuantum   = time.Millisecond
+	startBurst    = 16 * segment
+)
+
+// segment is the unit in which windows are counted: a full outer packet.
+const segment = 1500
+
+// pacer spaces datagrams at a rate, allowing short bursts.
+type pacer struct {
+	next core.Time // when the next datagram may leave
+}
+
+// sent accounts for size bytes at rate bytes/s; unused time is credit for at
+// most burst.
+func (p *pacer) sent(now core.Time, size int, rate float64, burst time.Duration) {
+	p.next = max(p.next, now.Add(-burst)).Add(time.Duration(float64(size) / rate * 1e9))
+}
+
+func (p *pacer) open(now core.Time) bool { return p.next <= now }
+
+// paceRate is the rate of the pacer in bytes/s.
+func (s *Sender) paceRate() float64 {
+	if !s.rtt.known() {
+		return max(paceFloor, float64(s.window.size)/0.1)
+	}
+	gain := paceGain
+	if s.window.starting {
+		gain = paceGainStart
+	}
+	return max(paceFloor, gain*float64(s.window.size)/s.rtt.smoothed.Seconds())
+}
+
+func (s *Sender) paceBurst() time.Duration {
+	if s.window.starting {
+		return max(paceQuantum, time.Duration(startBurst/s.paceRate()*1e9))
+	}
+	return paceQuantum
+}
+
+// Room is the number of bytes the window lets into flight now.
+func (s *Sender) Room() int {
+	if s.window.off {
+		return 1 << 30
+	}
+	return s.window.effective() - s.inFlight
+}
+
+// Open tells whether a datagram may leave now, and if not, when the pacer
+// lets the next one go (Never: when an acknowledgement has come).
+func (s *Sender) Open(now core.Time) (bool, core.Time) {
+	if s.window.off {
+		return true, now
+	}
+	if s.Room() < segment/2 {
+		return false, core.Never
+	}
+	return s.pacer.open(now), s.pacer.next
+}
+
+// Limited notes that the window, not a lack of packets, kept the link from
+// sending.
+func (s *Sender) Limited() { s.window.limited = true }

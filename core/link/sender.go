@@ -1,0 +1,314 @@
+package link
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/packet"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// maxRecords bounds the datagrams whose fate is unknown: half a second at
+// 1.5 Gbit/s. Beyond it the oldest are given up as lost.
+const maxRecords = 1 << 16
+
+// fate of a sent datagram.
+type fate uint8
+
+const (
+	outstanding fate = iota
+	acked
+	lost
+)
+
+// record is what the sender remembers of a datagram.
+type record struct {
+	at   core.Time
+	size int32 // bytes from the outer IP header on; 0: not ack-eliciting
+	fate fate
+	// light: sent while the link had next to nothing to carry.
+	light bool
+	// held is the packet to repair when this is lost, or nil.
+	held *packet.Packet
+}
+
+// Lost is a datagram that is known to be lost.
+type Lost struct {
+	Number uint64
+	Held   *packet.Packet // the reference passes to the caller; may be nil
+}
+
+// Sender is the sending half of a link.
+type Sender struct {
+	next    uint64 // the next number
+	base    uint64 // number of records[0]
+	records []record
+	head    int // records before it are gone; compacted now and then
+
+	inFlight int
+	rtt      rttEstimator
+	delay    delayEstimator
+	loss     float64 // average share lost
+	window   window
+	pacer    pacer
+	reorder  reorderGuard
+
+	lastSent core.Time
+	lastAck  core.Time // of something new
+	largest  uint64    // highest number acknowledged
+	anyAck   bool
+
+	stats SenderStats
+}
+
+// SenderStats count what a link sent.
+type SenderStats struct {
+	Bytes, Datagrams      uint64 // sent; bytes from the outer IP header on
+	AckedBytes, Acked     uint64
+	LostBytes, Lost       uint64
+	SpuriousLost, GivenUp uint64 // called lost but came; forgotten for want of room
+}
+
+// NewSender makes the sending half of a link. With paced false the link has
+// no window and no pacer: it takes whatever the scheduler gives it.
+func NewSender(paced bool) *Sender {
+	s := &Sender{}
+	s.window.init()
+	s.SetPaced(paced)
+	return s
+}
+
+// SetPaced switches window and pacer.
+func (s *Sender) SetPaced(on bool) { s.window.off = !on }
+
+// NextNumber is the number that the next Sent will record.
+func (s *Sender) NextNumber() uint64 { return s.next }
+
+// Sent records the datagram NextNumber, of size bytes from the outer IP header
+// on. eliciting tells whether the peer acknowledges it by itself. held, which
+// may be nil, is the packet to repair; the record takes a reference.
+func (s *Sender) Sent(now core.Time, size int, eliciting bool, held *packet.Packet) {
+	if len(s.records)-s.head >= maxRecords {
+		s.giveUpOldest()
+	}
+	r := record{at: now, held: held}
+	if held != nil {
+		held.Retain()
+	}
+	if eliciting {
+		r.size = int32(size)
+		r.light = s.inFlight < max(1200, s.window.size/20)
+		s.inFlight += size
+		s.pacer.sent(now, size, s.paceRate(), s.paceBurst())
+	}
+	s.compact()
+	s.records = append(s.records, r)
+	s.next++
+	s.lastSent = now
+	s.stats.Bytes += uint64(size)
+	s.stats.Datagrams++
+}
+
+// compact moves the records to the front of their array when half of it is
+// behind the head, so that the array stays as long as twice the flight.
+func (s *Sender) compact() {
+	if s.head > 64 && s.head*2 >= len(s.records) {
+		n := copy(s.records, s.records[s.head:])
+		clear(s.records[n:])
+		s.records = s.records[:n]
+		s.head = 0
+	}
+}
+
+func (s *Sender) giveUpOldest() {
+	r := &s.records[s.head]
+	if r.fate == outstanding {
+		s.inFlight -= int(r.size)
+		s.stats.GivenUp++
+	}
+	s.drop(r)
+	s.head++
+	s.base++
+}
+
+func (s *Sender) drop(r *record) {
+	if r.held != nil {
+		r.held.Release()
+		r.held = nil
+	}
+}
+
+// Acked takes a report about this link and appends what it proves lost to
+// out, which it returns. Numbers that were never sent are ignored.
+//
+// Links deliver in order, so that a number below one that arrived is lost
+// (the rule of RFC 1990), but for a tolerance that grows when a link is seen
+// to reorder.
+func (s *Sender) Acked(now core.Time, a *wire.Ack, out []Lost) []Lost {
+	newest := a.Arrivals[0].Number
+	if newest >= s.next {
+		return out
+	}
+	newBytes := 0
+	for _, r := range a.Ranges {
+		if r.Last < s.base {
+			break
+		}
+		newBytes += s.ackRange(now, r)
+	}
+	s.reorder.acked(now, a, &s.stats)
+	var round sample
+	round.acked = newBytes
+	if newBytes > 0 {
+		s.lastAck = now
+	}
+	if !s.anyAck || newest > s.largest {
+		s.largest, s.anyAck = newest, true
+		s.measure(now, a, &round)
+	}
+	out = s.findLost(now, a, &round, out)
+	s.trim()
+	s.window.update(now, s, &round)
+	return out
+}
+
+// ackRange marks the numbers of r acknowledged and returns their bytes.
+func (s *Sender) ackRange(now core.Time, r wire.Range) int {
+	n := 0
+	for i := int(max(r.First, s.base)-s.base) + s.head; i <= int(r.Last-s.base)+s.head; i++ {
+		rec := &s.records[i]
+		if rec.fate != outstanding {
+			continue
+		}
+		rec.fate = acked
+		n += int(rec.size)
+		if rec.held != nil {
+			rec.held.Delivered = true
+			s.drop(rec)
+		}
+		s.stats.Acked++
+		s.loss -= s.loss * lossGain
+	}
+	s.inFlight -= n
+	s.stats.AckedBytes += uint64(n)
+	return n
+}
+
+// measure takes the delay samples of a report that brings something new.
+func (s *Sender) measure(now core.Time, a *wire.Ack, round *sample) {
+	least := none
+	for _, v := range a.Arrivals {
+		if v.Number < s.base || v.Number >= s.next {
+			continue
+		}
+		r := &s.records[int(v.Number-s.base)+s.head]
+		least = min(least, v.At.Sub(r.at))
+	}
+	if least == none {
+		return
+	}
+	r := &s.records[int(a.Arrivals[0].Number-s.base)+s.head]
+	newest := a.Arrivals[0].At.Sub(r.at)
+	rtt := now.Sub(r.at) - a.Delay
+	round.valid, round.rtt, round.delay, round.least = true, rtt, newest, least
+	s.rtt.add(now, rtt)
+	s.delay.add(now, newest, least, r.light)
+}
+
+// findLost declares lost what is missing below the newest arrival, down to
+// the lowest number the report speaks of.
+func (s *Sender) findLost(now core.Time, a *wire.Ack, round *sample, out []Lost) []Lost {
+	newest := a.Ranges[0].Last
+	if newest < s.base {
+		return out
+	}
+	limit := s.records[int(newest-s.base)+s.head].at
+	limit = limit.Add(-s.reorder.tolerance)
+	for i := len(a.Ranges) - 1; i > 0; i-- {
+		first, last := a.Ranges[i].Last+1, a.Ranges[i-1].First-1
+		for n := max(first, s.base); n <= last && n < s.next; n++ {
+			rec := &s.records[int(n-s.base)+s.head]
+			if rec.fate == outstanding && rec.at <= limit {
+				out = s.lose(now, n, rec, round, out)
+			}
+		}
+	}
+	return out
+}
+
+func (s *Sender) lose(now core.Time, number uint64, rec *record, round *sample, out []Lost) []Lost {
+	rec.fate = lost
+	s.inFlight -= int(rec.size)
+	round.lost += int(rec.size)
+	s.stats.Lost++
+	s.stats.LostBytes += uint64(rec.size)
+	s.loss += (1 - s.loss) * lossGain
+	s.reorder.lost(now, number, rec.at)
+	out = append(out, Lost{Number: number, Held: rec.held})
+	rec.held = nil
+	return out
+}
+
+// trim lets go of the records at the front whose fate is known.
+func (s *Sender) trim() {
+	for s.head < len(s.records) && s.records[s.head].fate != outstanding {
+		s.head++
+		s.base++
+	}
+	if s.head == len(s.records) {
+		s.records, s.head = s.records[:0], 0
+	}
+}
+
+// Tail timing: what is older than a smoothed round trip plus slack is lost,
+// also when nothing later arrived to prove it.
+const (
+	tailSlack   = 60 * time.Millisecond
+	tailUnknown = 3 * time.Second
+)
+
+func (s *Sender) tailAge() time.Duration {
+	if !s.rtt.known() {
+		return tailUnknown
+	}
+	return s.rtt.smoothed + 4*s.rtt.variance + tailSlack + s.reorder.tolerance
+}
+
+// NextTimeout is when the oldest outstanding datagram becomes lost.
+func (s *Sender) NextTimeout() core.Time {
+	if s.head == len(s.records) {
+		return core.Never
+	}
+	return s.records[s.head].at.Add(s.tailAge())
+}
+
+// HandleTimeout appends what has become lost by age to out.
+func (s *Sender) HandleTimeout(now core.Time, out []Lost) []Lost {
+	age := s.tailAge()
+	var round sample
+	for i := s.head; i < len(s.records) && s.records[i].at.Add(age) <= now; i++ {
+		rec := &s.records[i]
+		switch {
+		case rec.fate != outstanding:
+		case rec.size == 0:
+			rec.fate = lost // nobody was to acknowledge it by itself: no proof
+		default:
+			out = s.lose(now, s.base+uint64(i-s.head), rec, &round, out)
+		}
+	}
+	s.trim()
+	return out
+}
+
+// Close releases what the records hold and hands the packets still on their
+// way to the caller, so that they can go over another link.
+func (s *Sender) Close(out []Lost) []Lost {
+	for i := s.head; i < len(s.records); i++ {
+		if rec := &s.records[i]; rec.fate == outstanding && rec.held != nil {
+			out = append(out, Lost{Number: s.base + uint64(i-s.head), Held: rec.held})
+			rec.held = nil
+		}
+	}
+	s.base, s.records, s.head, s.inFlight = s.next, nil, 0, 0
+	return out
+}

@@ -1,0 +1,75 @@
+package link
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
+
+// Estimate is what the sending half believes of its link.
+type Estimate struct {
+	Known            bool // there was a round-trip sample
+	SRTT, RTTVar     time.Duration
+	MinRTT           time.Duration
+	Base             time.Duration // one-way delay of the empty link, plus an unknown constant
+	Delay            time.Duration // one-way delay a datagram sent now would see, same constant
+	Jitter           time.Duration
+	Rate             float64 // delivery rate, bytes/s
+	Loss             float64
+	InFlight, Window int // bytes
+	Starting         bool
+}
+
+// Estimate returns what is believed now. The delay is predicted from what is
+// in flight at this moment: a smoothed delay goes stale on an idle link and
+// makes two equal links take turns.
+func (s *Sender) Estimate() Estimate {
+	e := Estimate{
+		Known: s.rtt.known(), SRTT: s.rtt.smoothed, RTTVar: s.rtt.variance,
+		Jitter: s.delay.jitter, Rate: s.window.rate, Loss: s.loss,
+		InFlight: s.inFlight, Window: s.window.size, Starting: s.window.starting,
+	}
+	if !e.Known {
+		return e
+	}
+	e.MinRTT = s.rtt.floor.get()
+	e.Base = s.baseDelay()
+	queued := time.Duration(float64(s.inFlight)/max(s.window.rate, 1000)*1e9) - e.MinRTT - s.delay.idle
+	e.Delay = e.Base + max(0, queued)
+	return e
+}
+
+// Stats returns the counts of the sending half.
+func (s *Sender) Stats() SenderStats { return s.stats }
+
+// LastSent is when the last datagram left; 0: none did.
+func (s *Sender) LastSent() core.Time { return s.lastSent }
+
+// Skip notes that a datagram would have left at now but may not.
+func (s *Sender) Skip(now core.Time) { s.lastSent = now }
+
+// InFlight tells whether acknowledgements are awaited.
+func (s *Sender) InFlight() bool { return s.inFlight > 0 }
+
+// Silence is how long the peer has owed an acknowledgement: since the later of
+// the last one and the oldest datagram still out. 0 when it owes none.
+func (s *Sender) Silence(now core.Time) time.Duration {
+	if s.inFlight == 0 {
+		return 0
+	}
+	for i := s.head; i < len(s.records); i++ {
+		if r := &s.records[i]; r.fate == outstanding && r.size > 0 {
+			return now.Sub(max(s.lastAck, r.at))
+		}
+	}
+	return 0
+}
+
+// Stats returns the counts of the receiving half.
+func (r *Receiver) Stats() ReceiverStats { return r.stats }
+
+// Loss is the average share of recent numbers that did not come.
+func (r *Receiver) Loss() float64 { return r.loss }
+
+// LastReceived is when the last datagram came; 0: none did.
+func (r *Receiver) LastReceived() core.Time { return r.lastReceived }

@@ -1,0 +1,312 @@
+package link
+
+import (
+	"math"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
+
+// Constants of the window, in the order of the rules that use them
+// (docs/rate-control.md).
+const (
+	startWindow = 32 * segment
+	minWindow   = 3 * segment
+
+	targetFloor = 8 * time.Millisecond // standing queue the window aims at
+	minRound    = 8 * time.Millisecond
+
+	startLoss    = 0.05 // loss share that ends the start when the delay rises too
+	roundLoss    = 0.02 // loss share of a round that cuts when the delay is high
+	lossCut      = 0.7
+	maxCut       = 0.75
+	maxGrowth    = 0.25 // per round
+	restRounds   = 2    // after a cut
+	recentWindow = 20 * time.Millisecond
+
+	drainEvery = 5 * time.Second
+	drainShare = 0.85
+
+	emergencyFloor = 30 * time.Millisecond
+
+	competitorQueue = 25 * time.Millisecond
+	competitorCuts  = 3
+	competitorGrow  = 0.03
+	competitorLoss  = 0.8
+	competitorDone  = 4 * time.Millisecond
+)
+
+// sample is what one report said.
+type sample struct {
+	acked, lost int // bytes
+	valid       bool
+	rtt         time.Duration
+	delay       time.Duration // one-way, of the newest arrival
+	least       time.Duration // the least since the last report
+}
+
+// window bounds the bytes in flight so that the link stays full while the
+// queue in front of its bottleneck stays near a target delay.
+type window struct {
+	off      bool
+	size     int // bytes
+	starting bool
+	limited  bool    // the window held back a packet in this round
+	rate     float64 // delivery rate, bytes/s
+
+	round   round
+	quiet   int // rounds in a row with a short queue, while limited
+	rest    int // rounds to wait after a cut
+	lastCut core.Time
+	lastLow core.Time // when the queue was last seen near empty
+	recent  [4]time.Duration
+	reports int
+
+	drainUntil core.Time
+	drainSize  int
+
+	history []point
+	rival   competitor
+	deliver int
+}
+
+// round gathers the reports of one round trip.
+type round struct {
+	end         uint64 // it ends when this number is acknowledged
+	start       core.Time
+	acked, lost int
+	samples     int
+	least       time.Duration
+	rttSum      time.Duration
+}
+
+type point struct {
+	at        core.Time
+	delivered int
+}
+
+func (w *window) init() {
+	w.size, w.starting = startWindow, true
+	w.round.least = none
+}
+
+func (w *window) effective() int {
+	if w.drainUntil > 0 {
+		return min(w.size, w.drainSize)
+	}
+	return w.size
+}
+
+// target is the standing queue aimed at: enough for two full packets.
+func (w *window) target() time.Duration {
+	return max(targetFloor, time.Duration(2*segment/max(w.rate, 1000)*1e9))
+}
+
+// baseDelay is the one-way delay of an empty link, including its idle jitter.
+func (s *Sender) baseDelay() time.Duration {
+	if s.window.rival.active {
+		return s.window.rival.base
+	}
+	return s.delay.floor.get() + s.delay.idle
+}
+
+// update takes a report. The order of its parts is that of the rules.
+func (w *window) update(now core.Time, s *Sender, r *sample) {
+	w.deliver += r.acked
+	w.round.acked += r.acked
+	w.round.lost += r.lost
+	if !r.valid {
+		return
+	}
+	if w.rate == 0 {
+		w.rate = float64(w.size) / s.rtt.smoothed.Seconds() / 4
+	}
+	w.recent[w.reports%len(w.recent)] = r.least
+	w.reports++
+	w.round.samples++
+	w.round.least = min(w.round.least, r.least)
+	w.round.rttSum += r.rtt
+	w.note(now, s)
+
+	target := w.target()
+	queue := w.recentLeast() - s.baseDelay()
+	if r.least-s.baseDelay() < target/4 {
+		w.lastLow = now
+	}
+	switch {
+	case w.starting:
+		w.start(now, s, r, queue, target)
+	case w.rival.active:
+		if r.least-w.rival.base < competitorDone {
+			w.rival.end()
+		}
+	case queue > max(4*target, emergencyFloor) && now.Sub(w.lastCut) > s.rtt.smoothed:
+		w.emergency(now, s, queue, target)
+	}
+	if s.largest >= w.round.end {
+		w.endRound(now, s)
+	}
+}
+
+// note keeps the history from which the recent delivery rate is taken.
+func (w *window) note(now core.Time, s *Sender) {
+	w.history = append(w.history, point{now, w.deliver})
+	span := max(recentWindow, s.rtt.smoothed/4)
+	cut := 0
+	for cut+2 < len(w.history) && w.history[cut+1].at < now.Add(-span) {
+		cut++
+	}
+	if cut > 0 {
+		w.history = w.history[:copy(w.history, w.history[cut:])]
+	}
+}
+
+func (w *window) recentRate() float64 {
+	if len(w.history) < 2 {
+		return w.rate
+	}
+	a, b := w.history[0], w.history[len(w.history)-1]
+	if a.at == b.at {
+		return w.rate
+	}
+	return float64(b.delivered-a.delivered) / b.at.Sub(a.at).Seconds()
+}
+
+func (w *window) recentLeast() time.Duration {
+	m := none
+	for i := range min(w.reports, len(w.recent)) {
+		m = min(m, w.recent[i])
+	}
+	return m
+}
+
+// start doubles the window each round trip until a queue or loss shows.
+func (w *window) start(now core.Time, s *Sender, r *sample, queue, target time.Duration) {
+	if w.limited {
+		w.size += r.acked
+	}
+	total := w.round.acked + w.round.lost
+	lossy := float64(w.round.lost) > startLoss*float64(total) && w.round.acked > 20*segment
+	if !(w.reports > len(w.recent) && queue > target || lossy && queue > target/2) {
+		return
+	}
+	w.starting = false
+	recent := w.recentRate()
+	w.size = max(minWindow, w.fill(recent, s, target))
+	w.rate = max(w.rate, recent)
+	w.lastCut = now
+	w.newRound(now, s)
+}
+
+// fill is the window that keeps a link of the given rate full with the target
+// queue.
+func (w *window) fill(rate float64, s *Sender, target time.Duration) int {
+	return int(rate * (s.rtt.floor.get() + s.delay.idle + target).Seconds())
+}
+
+// emergency cuts between rounds when the queue has grown far over the target:
+// the link's rate has fallen.
+func (w *window) emergency(now core.Time, s *Sender, queue, target time.Duration) {
+	size := max(minWindow, w.fill(w.recentRate(), s, target))
+	if size >= w.size {
+		return
+	}
+	if w.rival.cut(now, s, queue) {
+		return
+	}
+	w.size = max(size, w.size/2)
+	w.lastCut = now
+	w.rest = 0
+}
+
+func (w *window) newRound(now core.Time, s *Sender) {
+	w.round = round{end: s.next, start: now, least: none}
+	w.limited = false
+}
+
+// endRound closes a round trip: it takes the delivery rate and moves the
+// window towards the target queue.
+func (w *window) endRound(now core.Time, s *Sender) {
+	dur := now.Sub(w.round.start)
+	if dur < minRound {
+		w.round.end = s.next
+		return
+	}
+	defer w.newRound(now, s)
+	if w.round.samples == 0 {
+		return
+	}
+	w.takeRate(float64(w.round.acked) / dur.Seconds())
+	switch {
+	case w.starting:
+	case w.drainUntil > 0:
+		if now >= w.drainUntil {
+			w.drainUntil = 0
+		}
+	case w.rival.active:
+		w.compete()
+	case w.rest > 0:
+		w.rest--
+	default:
+		w.adjust(now, s)
+	}
+}
+
+// takeRate believes a round that was limited by the window; another one only
+// shows that the link is at least that fast.
+func (w *window) takeRate(rate float64) {
+	switch {
+	case w.limited && w.starting:
+		w.rate = max(w.rate, rate)
+	case w.limited:
+		w.rate += (rate - w.rate) / 4
+	case rate > w.rate:
+		w.rate += (rate - w.rate) / 2
+	}
+}
+
+func (w *window) adjust(now core.Time, s *Sender) {
+	target := w.target()
+	queue := w.round.least - s.baseDelay()
+	rtt := w.round.rttSum / time.Duration(w.round.samples)
+	lossShare := float64(w.round.lost) / float64(w.round.lost+w.round.acked+1)
+	switch {
+	case lossShare > roundLoss && queue > 3*target:
+		w.size = max(minWindow, int(lossCut*float64(w.size)))
+		w.quiet = 0
+	case queue > target+target/4:
+		if w.rival.cut(now, s, queue) {
+			return
+		}
+		share := max(maxCut, 1-float64(queue-target)/float64(rtt))
+		w.size = max(minWindow, int(share*float64(w.size)))
+		w.rest = restRounds
+		w.quiet = 0
+	case queue < target*4/5 && w.limited:
+		w.grow(queue, target, rtt)
+	default:
+		w.quiet = 0
+	}
+	if w.limited && now.Sub(w.lastLow) > drainEvery {
+		w.drain(now, s, queue, rtt)
+	}
+}
+
+// grow opens the window, faster the longer the queue has stayed short.
+func (w *window) grow(queue, target, rtt time.Duration) {
+	w.quiet++
+	step := 0.5 * float64(target-queue) / float64(rtt)
+	if queue < target*2/5 && w.quiet > 3 {
+		step *= math.Pow(1.5, float64(min(w.quiet-3, 12)))
+	}
+	w.size = int(float64(w.size) * (1 + min(step, maxGrowth)))
+}
+
+// drain empties the queue for a round trip, so that the minimum of the
+// one-way delay is seen again: a standing queue leaks into any windowed
+// minimum.
+func (w *window) drain(now core.Time, s *Sender, queue, rtt time.Duration) {
+	w.lastLow = now
+	w.drainSize = max(minWindow, int(drainShare*float64(w.size)*float64(rtt-max(queue, 0))/float64(rtt)))
+	w.drainUntil = now.Add(rtt)
+}

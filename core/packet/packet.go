@@ -1,0 +1,92 @@
+// Package packet holds the inner packets that outlive a call: those that wait
+// for a link, for their acknowledgement or for an earlier packet.
+package packet
+
+import (
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// Size is the capacity of a held packet in bytes. The largest inner packet
+// (wire.MaxMTU) fits.
+const Size = 1424
+
+// Packet is one inner packet in counted memory. Whoever keeps it holds a
+// reference; the last Release gives it back to its pool. Not safe for
+// concurrent use, as nothing in the core is.
+type Packet struct {
+	Data   []byte // the inner packet, of capacity Size
+	Header wire.PacketHeader
+	// Flow is a hash of the packet's 5-tuple.
+	Flow uint32
+	// Since is when the packet was taken from the TUN, or from a link.
+	Since core.Time
+	// Sent is when it was first sent.
+	Sent core.Time
+	// Tries counts the transmissions after the first.
+	Tries int
+	// Delivered says that one of its copies was acknowledged.
+	Delivered bool
+
+	pool *Pool
+	refs int
+}
+
+// Retain adds a reference.
+func (p *Packet) Retain() { p.refs++ }
+
+// Release drops a reference. The packet must not be touched afterwards.
+func (p *Packet) Release() {
+	p.refs--
+	switch {
+	case p.refs < 0:
+		panic("packet: released more often than retained")
+	case p.refs == 0:
+		p.pool.put(p)
+	}
+}
+
+// Pool hands out packets, up to a limit.
+type Pool struct {
+	free  []*Packet
+	live  int
+	limit int
+}
+
+// NewPool makes a pool of at most limit live packets.
+func NewPool(limit int) *Pool { return &Pool{limit: limit} }
+
+// Get returns an empty packet with one reference, or nil when the limit is
+// reached: the caller drops what it wanted to keep, and counts it.
+func (o *Pool) Get() *Packet {
+	if o.live >= o.limit {
+		return nil
+	}
+	o.live++
+	if n := len(o.free); n > 0 {
+		p := o.free[n-1]
+		o.free[n-1] = nil
+		o.free = o.free[:n-1]
+		p.refs = 1
+		return p
+	}
+	return &Packet{Data: make([]byte, 0, Size), pool: o, refs: 1}
+}
+
+func (o *Pool) put(p *Packet) {
+	o.live--
+	*p = Packet{Data: p.Data[:0], pool: o}
+	o.free = append(o.free, p)
+}
+
+// Live returns the number of packets in use.
+func (o *Pool) Live() int { return o.live }
+
+// Trim lets go of all but keep free packets, so that a session that has gone
+// idle costs little.
+func (o *Pool) Trim(keep int) {
+	if len(o.free) > keep {
+		clear(o.free[keep:])
+		o.free = append([]*Packet(nil), o.free[:keep]...)
+	}
+}

@@ -1,0 +1,36 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
+
+// signalFloor is the least standing queue that counts as congestion, and
+// signalShare the share of a round trip that it may hold: what keeps CUBIC at
+// full rate after its cut to 0.7 (RFC 9438) is 0.43, with room for its pace.
+const (
+	signalFloor = 20 * time.Millisecond
+	signalShare = 0.55
+)
+
+// signal decides which packets are dropped so that the inner sender slows
+// down: one per control period above a threshold, all far above it.
+type signal struct {
+	last core.Time
+}
+
+func (s *signal) due(now core.Time, backlog float64, c Conditions) bool {
+	delay := seconds(backlog / c.Rate)
+	threshold := max(signalFloor, time.Duration(signalShare*float64(c.RTT))) + seconds(c.Ahead/c.Rate)
+	switch {
+	case delay <= threshold:
+		return false
+	case delay > 2*threshold+signalFloor, now.Sub(s.last) > c.RTT+delay:
+		s.last = now
+		return true
+	}
+	return false
+}
+
+func seconds(v float64) time.Duration { return time.Duration(v * float64(time.Second)) }

@@ -1,0 +1,154 @@
+// Package sched decides which link carries which packet. A scheduler is asked
+// while packets wait and links are open, looks at a View, and names the next
+// packets and the links for them: binding is as late as can be.
+//
+// A new scheduler is one file and one line in the table below; docs/schedulers.md
+// shows how.
+package sched
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
+
+// Link is what a scheduler may know of a link that can carry data.
+type Link struct {
+	ID core.LinkID
+	// Open: window and pacer let a full packet leave now. Where it is false,
+	// OpensAt is when the pacer will (core.Never: when an acknowledgement
+	// has come).
+	Open    bool
+	OpensAt core.Time
+	Backup  bool // to be used when no other link can
+	Suspect bool // silent with data in flight
+
+	// Known: the delays below have been measured.
+	Known        bool
+	SRTT, RTTVar time.Duration
+	MinRTT       time.Duration
+	// Delays are one-way and carry a constant that is unknown but the same
+	// for all links of the session: compare them, do not add them to times.
+	Base   time.Duration // of the empty link
+	Delay  time.Duration // that a packet sent now would see
+	Jitter time.Duration
+	Rate   float64 // delivery rate, bytes/s; 0: unknown
+	Loss   float64 // share of recent datagrams lost
+
+	InFlight, Window int // bytes
+
+	// Sums over the link's life, in bytes.
+	Sent, Acked, Lost uint64
+}
+
+// Packet is what a scheduler may know of a waiting packet.
+type Packet struct {
+	Len      int    // bytes
+	Flow     uint32 // hash of the 5-tuple
+	Bucket   uint8  // flow bucket, within which Sequence counts
+	Sequence uint16
+	Since    core.Time // when it came
+}
+
+// Queue is the backlog, in the order in which it would leave.
+type Queue interface {
+	// Len and Bytes are the packets and bytes waiting.
+	Len() int
+	Bytes() int
+	// At returns the i-th waiting packet, from 0.
+	At(i int) Packet
+	// Find returns the index of the packet at a byte offset from the head, at
+	// most Len()-1.
+	Find(offset int) int
+	// LastSequence is the highest sequence of a bucket that a link has
+	// carried first; ok is false when it carried none.
+	LastSequence(id core.LinkID, bucket uint8) (seq uint16, ok bool)
+}
+
+// View is what a scheduler sees when it is asked. It is valid for that call.
+type View struct {
+	Now   core.Time
+	Links []Link // those that can carry data, by ID
+	Queue Queue  // never empty
+	// Budget is what the peer's resequencer may hold, in bytes, and Blocked
+	// how often it had to wait for a packet from a slower link.
+	Budget  int
+	Blocked uint64
+}
+
+// Choice is an answer: packets From to From+Count-1 of the queue leave, each on
+// every link of Links.
+type Choice struct {
+	From, Count int
+	Links       Set
+}
+
+// Scheduler decides which link carries which packet.
+type Scheduler interface {
+	// Name is the scheduler's name in the configuration.
+	Name() string
+	// Pick names the next packets to leave. Where nothing should leave now
+	// it returns ok false, and in wake the time to ask again (core.Never: when
+	// something has changed). Links of the answer must be Open, but for
+	// redundant copies.
+	Pick(v *View) (c Choice, wake core.Time, ok bool)
+	// Sent tells what became of a choice: bytes that left on a link. The
+	// session may send fewer packets than chosen.
+	Sent(now core.Time, id core.LinkID, bytes int)
+}
+
+// Set is a set of links.
+type Set uint16
+
+// Of returns the set of the given links.
+func Of(ids ...core.LinkID) Set {
+	var s Set
+	for _, id := range ids {
+		s |= 1 << id
+	}
+	return s
+}
+
+// Has tells whether id is in the set.
+func (s Set) Has(id core.LinkID) bool { return s&(1<<id) != 0 }
+
+// table holds every scheduler by name.
+var table = map[string]func() Scheduler{
+	"lowest-latency": func() Scheduler { return &lowestLatency{} },
+	"minrtt":         func() Scheduler { return minRTT{} },
+	"redundant":      func() Scheduler { return redundant{} },
+	"wrr":            func() Scheduler { return &wrr{} },
+}
+
+// New makes the scheduler of a name.
+func New(name string) (Scheduler, error) {
+	f, ok := table[name]
+	if !ok {
+		return nil, fmt.Errorf("unknown scheduler %q: one of %s", name, strings.Join(Names(), ", "))
+	}
+	return f(), nil
+}
+
+// Names lists the schedulers.
+func Names() []string {
+	names := make([]string, 0, len(table))
+	for n := range table {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// candidates calls f for each link that may take new data now: the active
+// ones, or the backups when there is no active one.
+func candidates(links []Link, f func(*Link)) {
+	backup := !slices.ContainsFunc(links, func(l Link) bool { return !l.Backup })
+	for i := range links {
+		if l := &links[i]; l.Backup == backup {
+			f(l)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package session
+
+import (
+	"fmt"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/link"
+	"github.com/multilink-vpn/multilink/core/seal"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// linkState is one link of a session.
+type linkState struct {
+	id     core.LinkID
+	name   string
+	role   Role
+	health health
+	peer   uint32 // receiver index to send under
+
+	tx     *link.Sender
+	rx     link.Receiver
+	sealer *seal.Sealer
+	opener *seal.Opener
+	replay *seal.Window
+	paths  paths
+
+	probes     int       // probes answered since the link began or came back
+	probed     core.Time // last probe
+	silentFrom core.Time // when it went down
+	gaps       []gap
+}
+
+// maxDatagram is the default largest outer payload: 1500 bytes over IPv6.
+const maxDatagram = wire.MaxBody + wire.HeaderLen + wire.TagLen
+
+// AddLink begins a link that both ends have agreed on, or begins it anew with
+// other keys when it exists. It fails on keys that cannot be used.
+func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
+	s.begin(now, out)
+	if lc.ID >= core.MaxLinks {
+		return fmt.Errorf("link %d: at most %d links", lc.ID, core.MaxLinks)
+	}
+	sealer, err := seal.NewSealer(lc.SendKey)
+	if err != nil {
+		return fmt.Errorf("link %d: %w", lc.ID, err)
+	}
+	opener, err := seal.NewOpener(lc.ReceiveKey)
+	if err != nil {
+		return fmt.Errorf("link %d: %w", lc.ID, err)
+	}
+	s.remove(lc.ID, out)
+	l := &linkState{
+		id: lc.ID, name: lc.Name, role: lc.Role, peer: lc.PeerIndex,
+		tx:     link.NewSender(s.cfg.Send.RateControl),
+		sealer: sealer, opener: opener,
+		replay: seal.NewWindow(seal.WindowSize),
+	}
+	if !s.cfg.LearnPaths {
+		l.paths.fix(lc.Path)
+	}
+	s.links[lc.ID] = l
+	s.relist()
+	if !s.cfg.LearnPaths {
+		s.probe(l, out)
+	}
+	return nil
+}
+
+// RemoveLink ends a link. What was on its way over it goes over the others
+// where retransmission is on.
+func (s *Session) RemoveLink(now core.Time, id core.LinkID, out *Output) {
+	s.begin(now, out)
+	s.remove(id, out)
+	s.finish(out)
+}
+
+func (s *Session) remove(id core.LinkID, out *Output) {
+	if id >= core.MaxLinks || s.links[id] == nil {
+		return
+	}
+	l := s.links[id]
+	s.links[id] = nil
+	s.relist()
+	s.queue.Forget(id)
+	s.lost = l.tx.Close(s.lost[:0])
+	s.repair(l, out)
+}
+
+// SetRole changes what a link is used for.
+func (s *Session) SetRole(now core.Time, id core.LinkID, r Role, out *Output) {
+	s.begin(now, out)
+	if id < core.MaxLinks && s.links[id] != nil {
+		s.links[id].role = r
+		s.finish(out)
+	}
+}
+
+func (s *Session) relist() {
+	s.order = s.order[:0]
+	for _, l := range s.links {
+		if l != nil {
+			s.order = append(s.order, l)
+		}
+	}
+}
+
+// usable tells whether a link can carry data: its round trip is known, its
+// path is proven, and it is not down.
+func (l *linkState) usable() bool {
+	return l.role != Off && l.health != down && l.health != probing && l.paths.ready()
+}
+
+// overhead is what the outer headers add to a datagram, in bytes.
+func (l *linkState) overhead() int {
+	if l.paths.current.Remote.Addr().Is4() {
+		return 20 + wire.UDPLen
+	}
+	return 40 + wire.UDPLen
+}

@@ -1,0 +1,141 @@
+package session
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// health is what is believed of a link's sending direction.
+type health uint8
+
+const (
+	probing health = iota // no round trip yet
+	up
+	suspect // silent with data in flight for longer than it should be
+	down    // silent for so long that nothing is sent but probes
+)
+
+func (h health) String() string {
+	return [...]string{"probing", "up", "suspect", "down"}[h]
+}
+
+// Detection of silence, from the smoothed round trip and its variance.
+const (
+	suspectSlack = 25 * time.Millisecond
+	downFloor    = 60 * time.Millisecond
+	downCeiling  = 200 * time.Millisecond
+	returnProbes = 3 // answered in a row before a link that was down is used
+)
+
+// Probe intervals: while a link begins or is down, while the session carries
+// data, and while it is idle.
+const (
+	probeBegin  = 20 * time.Millisecond
+	probeCount  = 25 // at probeBegin, then at probeActive
+	probeDown   = 100 * time.Millisecond
+	probeActive = 200 * time.Millisecond
+	probeIdle   = 2 * time.Second
+	probeFade   = 10 * time.Second // a link down for longer is probed as if idle
+)
+
+// limits returns after how much silence a link is suspect and down.
+func (l *linkState) limits() (suspectAfter, downAfter time.Duration) {
+	e := l.tx.Estimate()
+	suspectAfter = e.SRTT + 2*e.RTTVar + suspectSlack
+	downAfter = min(max(2*e.SRTT+4*e.RTTVar, downFloor), max(downCeiling, suspectAfter+suspectSlack))
+	return suspectAfter, max(downAfter, suspectAfter)
+}
+
+// judge decides whether a link is up, suspect or down.
+func (s *Session) judge(l *linkState, out *Output) {
+	if l.health == probing || l.health == down {
+		return
+	}
+	silence := l.tx.Silence(s.now)
+	suspectAfter, downAfter := l.limits()
+	switch {
+	case silence >= downAfter && s.others(l):
+		l.health, l.probes, l.silentFrom = down, 0, s.now
+		s.lost = l.tx.Close(s.lost[:0])
+		s.repair(l, out)
+	case silence >= suspectAfter:
+		if l.health == up {
+			l.health = suspect
+			s.probe(l, out) // whose answer clears it
+		}
+	default:
+		l.health = up
+	}
+}
+
+// others tells whether another link could carry the data of l.
+func (s *Session) others(l *linkState) bool {
+	for _, o := range s.order {
+		if o != l && o.usable() && o.health == up {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeDue is when silence would change the judgement of a link.
+func (s *Session) judgeDue(l *linkState) core.Time {
+	if l.health != up && l.health != suspect || !l.tx.InFlight() {
+		return core.Never
+	}
+	suspectAfter, downAfter := l.limits()
+	silent := s.now.Add(-l.tx.Silence(s.now))
+	if l.health == up {
+		return max(silent.Add(suspectAfter), s.now+1)
+	}
+	if !s.others(l) {
+		return core.Never
+	}
+	return max(silent.Add(downAfter), s.now+1)
+}
+
+// probeDue is when a link is to be probed next.
+func (s *Session) probeDue(l *linkState) core.Time {
+	if !l.paths.known {
+		return core.Never
+	}
+	return l.tx.LastSent().Add(s.probeInterval(l))
+}
+
+func (s *Session) probeInterval(l *linkState) time.Duration {
+	switch {
+	case l.health == probing && l.tx.NextNumber() < probeCount:
+		return probeBegin
+	case l.health == down && s.now.Sub(l.silentFrom) < probeFade:
+		return probeDown
+	case s.idle() || l.role == Off:
+		return probeIdle
+	}
+	return probeActive
+}
+
+// probe asks the peer for an acknowledgement.
+func (s *Session) probe(l *linkState, out *Output) {
+	if !l.paths.allows(probeLength + l.overhead()) {
+		s.counters.DropPath++
+		// The time of the probe counts all the same, or it would be due at once.
+		l.tx.Skip(s.now)
+		return
+	}
+	s.counters.ProbesSent++
+	s.sendBody(l, l.paths.current, wire.AppendPing(s.beginBody()), true, out)
+}
+
+// probeLength is the outer payload of a probe.
+const probeLength = wire.HeaderLen + 2 + wire.TagLen
+
+// answeredProbe takes note of a report about a link: one that begins is up,
+// one that was down is up again after enough of them.
+func (s *Session) answeredProbe(l *linkState) {
+	l.probes++
+	if l.health == probing || l.health == down && (l.probes >= returnProbes || !s.others(l)) {
+		l.health = up
+	}
+}

@@ -1,0 +1,119 @@
+package session
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/packet"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// Limits of repair: a packet is sent again at most maxTries times and while
+// it is younger than repairAge and the round trip of its link.
+const (
+	maxTries  = 4
+	repairAge = 500 * time.Millisecond
+	// doubleLoss is the loss of a link from which a repair over it is sent on
+	// the next best as well.
+	doubleLoss = 0.003
+)
+
+// repair sends what s.lost holds, lost on l, again: past the queue, the window
+// and the pacer, on the link where it arrives first.
+func (s *Session) repair(l *linkState, out *Output) {
+	srtt := l.tx.Estimate().SRTT
+	for _, lost := range s.lost {
+		p := lost.Held
+		if p == nil {
+			continue
+		}
+		if s.worthRepair(p, srtt) {
+			s.resend(l, lost.Number, p, out)
+		}
+		p.Release()
+	}
+	s.lost = s.lost[:0]
+}
+
+func (s *Session) worthRepair(p *packet.Packet, srtt time.Duration) bool {
+	return s.cfg.Send.Retransmit && !p.Delivered && p.Tries < maxTries &&
+		s.now.Sub(p.Sent) < repairAge+srtt
+}
+
+func (s *Session) resend(lostOn *linkState, number uint64, p *packet.Packet, out *Output) {
+	best := s.earliest(nil, nil)
+	if best == nil {
+		return
+	}
+	p.Tries++
+	h := p.Header
+	h.Flags |= wire.Repaired
+	h.LostLink, h.LostNumber = lostOn.id, number
+	s.counters.Retransmitted++
+	s.sendPacket(best, p, h, out)
+	if best.tx.Estimate().Loss > doubleLoss || p.Tries > 1 {
+		if second := s.earliest(best, nil); second != nil {
+			s.counters.Retransmitted++
+			s.sendPacket(second, p, h, out)
+		}
+	}
+}
+
+// maxGaps bounds the losses per link whose repair is awaited.
+const maxGaps = 256
+
+// gap is a datagram that did not come and whose repair may.
+type gap struct {
+	number uint64 // modulo 2^56
+	until  core.Time
+}
+
+// openGaps notes numbers that a link skipped.
+func (s *Session) openGaps(l *linkState, r wire.Range) {
+	if s.env.Repair == 0 {
+		return
+	}
+	until := s.now.Add(s.env.Repair + s.env.Repair/2 + gapSlack)
+	for n := r.First; n <= r.Last && len(l.gaps) < maxGaps; n++ {
+		l.gaps = append(l.gaps, gap{n & (1<<56 - 1), until})
+		s.env.OpenGaps++
+	}
+}
+
+// gapSlack is added to the wait for a repair.
+const gapSlack = 20 * time.Millisecond
+
+// closeGap notes that the repair of a number has come.
+func (s *Session) closeGap(id core.LinkID, number uint64) {
+	l := s.links[id]
+	if l == nil {
+		return
+	}
+	for i := range l.gaps {
+		if l.gaps[i].number == number {
+			l.gaps[i] = l.gaps[len(l.gaps)-1]
+			l.gaps = l.gaps[:len(l.gaps)-1]
+			s.env.OpenGaps--
+			return
+		}
+	}
+}
+
+// updateEnv brings what the resequencer knows up to date.
+func (s *Session) updateEnv() {
+	e := &s.env
+	e.Now, e.Links, e.OpenGaps = s.now, 0, 0
+	for _, l := range s.order {
+		if last := l.rx.LastReceived(); last > 0 && s.now.Sub(last) < time.Second {
+			e.Links |= 1 << l.id
+		}
+		kept := l.gaps[:0]
+		for _, g := range l.gaps {
+			if g.until > s.now {
+				kept = append(kept, g)
+			}
+		}
+		l.gaps = kept
+		e.OpenGaps += len(kept)
+	}
+}

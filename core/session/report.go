@@ -1,0 +1,111 @@
+package session
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// adviseEvery is how often the peer is told the delays of the links while
+// data is sent; every report carries them too.
+const adviseEvery = 50 * time.Millisecond
+
+// ackHysteresis keeps the reports on the link that carries them unless another
+// is faster by that much.
+const ackHysteresis = 5 * time.Millisecond
+
+// lossPenalty is what a link that always loses would be worse by, as a
+// carrier of reports.
+const lossPenalty = 200 * time.Millisecond
+
+// sendReports acknowledges what is due, about all links in one datagram.
+func (s *Session) sendReports(out *Output) {
+	due := false
+	var about *linkState
+	for _, l := range s.order {
+		if l.rx.AckDue() <= s.now {
+			due, about = true, l
+		}
+	}
+	advise := s.now.Sub(s.advised) >= adviseEvery && s.carriedData > s.advised
+	if !due && !advise {
+		return
+	}
+	l := s.reporter(about)
+	if l == nil {
+		return
+	}
+	b := wire.AppendFrames(s.report[:0])
+	for _, m := range s.order {
+		if m.rx.Pending() && len(b) < reportLen {
+			m.rx.Report(s.now, m.id, &s.ack)
+			b = wire.AppendAck(b, &s.ack)
+		}
+	}
+	b = s.appendDelays(b)
+	s.report = b
+	if !l.paths.allows(wire.HeaderLen + len(b) + wire.TagLen + l.overhead()) {
+		s.counters.DropPath++
+		return
+	}
+	s.counters.AcksSent++
+	s.sendBody(l, l.paths.current, b, false, out)
+}
+
+// reportLen is the length from which a report takes no further
+// acknowledgement: the longest one still fits a datagram.
+const reportLen = 700
+
+// reporter is the link that carries reports: the one on which they arrive
+// earliest. While none is known it is the link they are about.
+func (s *Session) reporter(about *linkState) *linkState {
+	best := s.earliest(nil, s.links[s.ackLink%core.MaxLinks])
+	if best == nil {
+		return about
+	}
+	s.ackLink = best.id
+	return best
+}
+
+// earliest returns the usable link on which a packet sent now arrives first,
+// other than except; favourite wins unless it is later by the hysteresis.
+func (s *Session) earliest(except, favourite *linkState) *linkState {
+	var best *linkState
+	var least time.Duration
+	for _, l := range s.order {
+		if l == except || !l.usable() {
+			continue
+		}
+		e := l.tx.Estimate()
+		t := e.Delay + 2*e.Jitter + time.Duration(e.Loss*float64(lossPenalty))
+		if l.health == suspect {
+			t += time.Second
+		}
+		if l == favourite {
+			t -= ackHysteresis
+		}
+		if best == nil || t < least {
+			best, least = l, t
+		}
+	}
+	return best
+}
+
+// appendDelays tells the peer how far apart in time packets may arrive.
+func (s *Session) appendDelays(b []byte) []byte {
+	var lo, hi, jitter time.Duration
+	first := true
+	for _, l := range s.order {
+		if !l.usable() {
+			continue
+		}
+		e := l.tx.Estimate()
+		if first {
+			lo, hi, first = e.Delay, e.Delay, false
+		}
+		lo, hi, jitter = min(lo, e.Delay), max(hi, e.Delay), max(jitter, e.Jitter)
+	}
+	s.advised = s.now
+	return wire.AppendDelays(b, wire.Delays{Spread: hi - lo, Jitter: jitter, Repair: s.repairTime()})
+}

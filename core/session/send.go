@@ -1,0 +1,241 @@
+package session
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/classify"
+	"github.com/multilink-vpn/multilink/core/gso"
+	"github.com/multilink-vpn/multilink/core/packet"
+	"github.com/multilink-vpn/multilink/core/queue"
+	"github.com/multilink-vpn/multilink/core/reseq"
+	"github.com/multilink-vpn/multilink/core/sched"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// HandlePackets takes inner packets from the TUN, super-packets among them,
+// and sends what the links let go now.
+func (s *Session) HandlePackets(now core.Time, batch []core.Packet, out *Output) {
+	s.begin(now, out)
+	c := s.conditions()
+	for _, p := range batch {
+		s.enqueue(p, c)
+	}
+	s.pump(out)
+}
+
+// enqueue cuts p into segments and puts each into the queue.
+func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
+	var cur gso.Cursor
+	if p.Segment == 0 && !classify.Valid(p.Data) || cur.Init(p) != nil {
+		s.counters.DropBadPacket++
+		return
+	}
+	flow := classify.Flow(p.Data)
+	for cur.Left() > 0 {
+		n := cur.NextLen()
+		if n > s.cfg.MTU {
+			s.counters.DropTooBig++
+			return
+		}
+		h := s.pool.Get()
+		if h == nil {
+			s.counters.DropQueueFull += uint64(cur.Left())
+			return
+		}
+		h.Data = h.Data[:n]
+		cur.Next(h.Data)
+		h.Flow = flow
+		if p.Partial || p.Segment > 0 {
+			h.Header.Flags |= wire.Partial
+		}
+		gso.ClampMSS(h.Data, p.Partial, s.cfg.MTU)
+		switch s.queue.Push(s.now, h, c) {
+		case queue.Full:
+			s.counters.DropQueueFull++
+			h.Release()
+		case queue.Signal:
+			s.counters.DropQueueSignal++
+			h.Release()
+		}
+	}
+}
+
+// conditions sum up what the links allow.
+func (s *Session) conditions() queue.Conditions {
+	var c queue.Conditions
+	if !s.cfg.Send.RateControl {
+		return c
+	}
+	repair := s.repairTime()
+	for _, l := range s.order {
+		if !l.usable() {
+			continue
+		}
+		e := l.tx.Estimate()
+		c.Rate += max(e.Rate, float64(e.Window)/e.SRTT.Seconds())
+		c.RTT = max(c.RTT, e.SRTT+repairShare(repair, e.Loss))
+	}
+	return c
+}
+
+// pump sends what waits, as far as the scheduler and the links go.
+func (s *Session) pump(out *Output) {
+	s.wake = core.Never
+	if s.queue.Len() == 0 {
+		return
+	}
+	s.look()
+	for s.queue.Len() > 0 && len(s.view.Links) > 0 {
+		c, wake, ok := s.sched.Pick(&s.view)
+		if !ok {
+			s.wake = max(wake, s.now+1)
+			break
+		}
+		if s.dispatch(c, out) == 0 {
+			break
+		}
+	}
+	if s.queue.Len() > 0 {
+		for _, l := range s.order {
+			if l.usable() && l.tx.Room() < segmentRoom {
+				l.tx.Limited()
+			}
+		}
+	}
+}
+
+// segmentRoom is the room below which a window holds a full packet back.
+const segmentRoom = 750
+
+// look fills the view that the scheduler gets.
+func (s *Session) look() {
+	v := &s.view
+	v.Now, v.Queue = s.now, s.queue
+	v.Budget = reseq.MaxBytes
+	v.Links = v.Links[:0]
+	for _, l := range s.order {
+		if l.usable() {
+			v.Links = append(v.Links, sched.Link{ID: l.id})
+			s.refresh(&v.Links[len(v.Links)-1])
+		}
+	}
+}
+
+// refresh brings the scheduler's picture of one link up to date.
+func (s *Session) refresh(v *sched.Link) {
+	l := s.links[v.ID]
+	e, st := l.tx.Estimate(), l.tx.Stats()
+	v.Open, v.OpensAt = l.tx.Open(s.now)
+	v.Backup, v.Suspect = l.role == Backup, l.health == suspect
+	v.Known, v.SRTT, v.RTTVar, v.MinRTT = e.Known, e.SRTT, e.RTTVar, e.MinRTT
+	v.Base, v.Delay, v.Jitter = e.Base, e.Delay, e.Jitter
+	v.Rate, v.Loss = e.Rate, e.Loss
+	v.InFlight, v.Window = e.InFlight, e.Window
+	v.Sent, v.Acked, v.Lost = st.Bytes, st.AckedBytes, st.LostBytes
+}
+
+// dispatch sends the packets of a choice until one of its links closes, and
+// returns how many left.
+func (s *Session) dispatch(c sched.Choice, out *Output) int {
+	n := 0
+	for n < c.Count && c.From < s.queue.Len() {
+		p := s.queue.Take(c.From)
+		n++
+		p.Sent = s.now
+		copies := c.Links&(c.Links-1) != 0
+		if copies {
+			p.Header.Flags |= wire.Copy
+		}
+		open := true
+		for i := range s.view.Links {
+			v := &s.view.Links[i]
+			if !c.Links.Has(v.ID) {
+				continue
+			}
+			l := s.links[v.ID]
+			s.queue.Carried(v.ID, p)
+			size := s.sendPacket(l, p, p.Header, out)
+			s.sched.Sent(s.now, v.ID, size)
+			s.refresh(v)
+			open = open && v.Open
+		}
+		s.counters.TxPackets++
+		s.counters.TxBytes += uint64(len(p.Data))
+		p.Release()
+		if !open {
+			break
+		}
+	}
+	if n > 0 {
+		s.carriedData = s.now
+	}
+	return n
+}
+
+// sendPacket seals p for a link and returns its outer size in bytes.
+func (s *Session) sendPacket(l *linkState, p *packet.Packet, h wire.PacketHeader, out *Output) int {
+	size := wire.HeaderLen + wire.PacketHeaderLen + len(p.Data) + wire.TagLen
+	if h.Flags&wire.Repaired != 0 {
+		size += 8
+	}
+	number := l.tx.NextNumber()
+	b := wire.Header{Receiver: l.peer, Number: number}.Append(out.space(l.id, l.paths.current, size))
+	b = append(h.Append(b), p.Data...)
+	var held *packet.Packet
+	if s.cfg.Send.Retransmit {
+		held = p
+	}
+	return s.seal(l, b, number, true, held, out)
+}
+
+// sendBody sends a body of frames on a link, to the given path.
+func (s *Session) sendBody(l *linkState, path core.Path, body []byte, eliciting bool, out *Output) {
+	number := l.tx.NextNumber()
+	b := out.space(l.id, path, wire.HeaderLen+len(body)+wire.TagLen)
+	b = append(wire.Header{Receiver: l.peer, Number: number}.Append(b), body...)
+	s.seal(l, b, number, eliciting, nil, out)
+}
+
+// seal closes a datagram that was built in the output's space and records it.
+func (s *Session) seal(l *linkState, b []byte, number uint64, eliciting bool, held *packet.Packet, out *Output) int {
+	d, err := l.sealer.Seal(b, wire.HeaderLen, number)
+	if err != nil {
+		// The key has sealed all it may; the link ends with its next control
+		// connection.
+		s.counters.DropSealLimit++
+		return 0
+	}
+	out.sent(l.id, d)
+	size := len(d) + l.overhead()
+	l.tx.Sent(s.now, size, eliciting, held)
+	return size
+}
+
+// repairTime is how long a repair takes: a report and a resend on the fastest
+// links, with a little slack. 0 without retransmission.
+func (s *Session) repairTime() time.Duration {
+	if !s.cfg.Send.Retransmit {
+		return 0
+	}
+	best := time.Duration(0)
+	for _, l := range s.order {
+		if e := l.tx.Estimate(); l.usable() {
+			if t := e.SRTT + 2*e.RTTVar; best == 0 || t < best {
+				best = t
+			}
+		}
+	}
+	return best + repairSlack
+}
+
+const repairSlack = 3 * time.Millisecond
+
+// repairShare is the part of the repair time that counts for a link of the
+// given loss: nothing on a clean one, all of it from 2e-4 on.
+func repairShare(repair time.Duration, loss float64) time.Duration {
+	if loss < 5e-5 {
+		return 0
+	}
+	return time.Duration(float64(repair) * min(1, loss/2e-4))
+}

@@ -1,0 +1,167 @@
+package session
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/link"
+	"github.com/multilink-vpn/multilink/core/packet"
+	"github.com/multilink-vpn/multilink/core/queue"
+	"github.com/multilink-vpn/multilink/core/reseq"
+	"github.com/multilink-vpn/multilink/core/sched"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// Limits of a session.
+const (
+	defaultQueueBytes = 4 << 20
+	// maxPackets bounds the packets held at once: waiting, in flight and
+	// out of order, 48 MiB.
+	maxPackets = 1 << 15
+)
+
+// Session is the keyed state between one client and the server over all
+// links. It is not safe for concurrent use.
+type Session struct {
+	cfg    Config
+	pool   *packet.Pool
+	queue  *queue.Queue
+	sched  sched.Scheduler
+	reseq  reseq.Resequencer
+	seen   reseq.Seen
+	env    reseq.Env
+	random *rand.Rand
+
+	links   [core.MaxLinks]*linkState
+	order   []*linkState // those that exist, by ID
+	view    sched.View
+	ack     wire.Ack
+	frames  wire.FrameParser
+	lost    []link.Lost
+	ackLink core.LinkID // carries the reports
+
+	now         core.Time // of the call under way
+	wake        core.Time // when the scheduler wants to be asked again
+	advised     core.Time // when delays were last told to the peer
+	carriedData core.Time // when an inner packet was last sent
+
+	counters Counters
+}
+
+// New makes a session without links. It fails on a name that is not known.
+func New(cfg Config, now core.Time) (*Session, error) {
+	if cfg.MTU == 0 {
+		cfg.MTU = wire.DefaultMTU
+	}
+	if cfg.QueueBytes == 0 {
+		cfg.QueueBytes = defaultQueueBytes
+	}
+	s := &Session{
+		cfg:    cfg,
+		pool:   packet.NewPool(maxPackets),
+		queue:  queue.New(cfg.QueueBytes),
+		random: rand.New(rand.NewPCG(cfg.Seed, 0x6d756c74696c696e)),
+		now:    now,
+		wake:   core.Never,
+	}
+	s.env.Pool = s.pool
+	var err error
+	if s.sched, err = sched.New(cfg.Send.Scheduler); err != nil {
+		return nil, err
+	}
+	if s.reseq, err = reseq.New(cfg.Reorder); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// SetStrategy changes how this end sends; what waits is sent the new way.
+func (s *Session) SetStrategy(now core.Time, st Strategy, out *Output) error {
+	s.begin(now, out)
+	if st.Scheduler != s.cfg.Send.Scheduler {
+		n, err := sched.New(st.Scheduler)
+		if err != nil {
+			return err
+		}
+		s.sched = n
+	}
+	s.cfg.Send = st
+	for _, l := range s.order {
+		l.tx.SetPaced(st.RateControl)
+	}
+	s.pump(out)
+	return nil
+}
+
+// SetReorder changes the resequencer; what the old one holds is delivered.
+func (s *Session) SetReorder(now core.Time, name string, out *Output) error {
+	s.begin(now, out)
+	if name == s.cfg.Reorder {
+		return nil
+	}
+	n, err := reseq.New(name)
+	if err != nil {
+		return err
+	}
+	s.reseq.Flush(out)
+	s.addReseqStats()
+	s.reseq, s.cfg.Reorder = n, name
+	return nil
+}
+
+// begin starts a call.
+func (s *Session) begin(now core.Time, out *Output) {
+	s.now = now
+	out.reset()
+}
+
+// beginBody begins a body of frames in the session's scratch memory.
+func (s *Session) beginBody() []byte { return wire.AppendFrames(s.report[:0]) }
+
+// NextTimeout is when HandleTimeout must be called, at the latest; core.Never
+// when nothing waits for time to pass.
+func (s *Session) NextTimeout() core.Time {
+	t := min(s.reseq.NextTimeout(), core.Never)
+	for _, l := range s.order {
+		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.paths.nextTimeout())
+	}
+	if s.queue.Len() > 0 {
+		t = min(t, s.wake)
+	}
+	return t
+}
+
+// HandleTimeout does what has become due. Calling it early does no harm.
+func (s *Session) HandleTimeout(now core.Time, out *Output) {
+	s.begin(now, out)
+	for _, l := range s.order {
+		s.lost = l.tx.HandleTimeout(now, s.lost[:0])
+		s.repair(l, out)
+		s.judge(l, out)
+		s.challengeAgain(l, out)
+		if s.probeDue(l) <= now {
+			s.probe(l, out)
+		}
+	}
+	s.finish(out)
+}
+
+// finish ends a call that may have changed what can be sent or delivered.
+func (s *Session) finish(out *Output) {
+	s.updateEnv()
+	s.reseq.HandleTimeout(&s.env, out)
+	s.pump(out)
+	s.sendReports(out)
+	if s.idle() {
+		s.pool.Trim(idlePackets)
+	}
+}
+
+// An idle session keeps few packets for reuse.
+const (
+	idleAfter   = 5 * time.Second
+	idlePackets = 8
+)
+
+func (s *Session) idle() bool { return s.now.Sub(s.carriedData) > idleAfter }
