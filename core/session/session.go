@@ -38,6 +38,7 @@ type Session struct {
 	view    sched.View
 	ack     wire.Ack
 	frames  wire.FrameParser
+	report  []byte // scratch for a body of frames
 	lost    []link.Lost
 	ackLink core.LinkID // carries the reports
 

@@ -1,0 +1,199 @@
+package reseq
+
+import (
+	"encoding/binary"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/packet"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// sink notes the sequences of what is delivered.
+type sink struct{ got []uint32 }
+
+func (s *sink) Deliver(p core.Packet, held *packet.Packet) {
+	s.got = append(s.got, binary.BigEndian.Uint32(p.Data))
+	if held != nil {
+		held.Release()
+	}
+}
+
+func arrival(seq uint32, flags wire.Flags) *Arrival {
+	return &Arrival{
+		Header: wire.PacketHeader{Sequence: seq, Flags: flags},
+		Packet: core.Packet{Data: binary.BigEndian.AppendUint32(nil, seq)},
+	}
+}
+
+func newEnv() *Env {
+	return &Env{Now: 1e9, Spread: 30 * time.Millisecond, Pool: packet.NewPool(20000)}
+}
+
+func TestUnknownName(t *testing.T) {
+	if _, err := New("nonsense"); err == nil || err.Error() != `unknown resequencer "nonsense": one of global, none` {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestGlobal(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		first uint32
+		push  []uint32
+		want  []uint32 // before the timeout
+		later []uint32 // after it
+	}{
+		{"in order", 0, []uint32{0, 1, 2}, []uint32{0, 1, 2}, nil},
+		{"swapped", 0, []uint32{0, 2, 1, 3}, []uint32{0, 1, 2, 3}, nil},
+		{"gap", 0, []uint32{0, 2, 3}, []uint32{0}, []uint32{2, 3}},
+		{"two gaps", 0, []uint32{0, 2, 4}, []uint32{0}, []uint32{2, 4}},
+		{"late after the first", 5, []uint32{5, 4, 6}, []uint32{5, 4, 6}, nil},
+		{"wrap", 0xfffffffe, []uint32{0xfffffffe, 0, 0xffffffff, 1}, []uint32{0xfffffffe, 0xffffffff, 0, 1}, nil},
+		{"jump", 0, []uint32{0, 1 << 20, 1<<20 + 1}, []uint32{0, 1 << 20, 1<<20 + 1}, nil},
+	} {
+		g, e, out := newGlobal(), newEnv(), &sink{}
+		for _, seq := range c.push {
+			g.Push(e, arrival(seq, 0), out)
+		}
+		if !slices.Equal(out.got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, out.got, c.want)
+		}
+		out.got = nil
+		for g.NextTimeout() != core.Never {
+			e.Now = g.NextTimeout()
+			g.HandleTimeout(e, out)
+		}
+		if !slices.Equal(out.got, c.later) {
+			t.Errorf("%s: %v after the timeout, want %v", c.name, out.got, c.later)
+		}
+		if st := g.Stats(); e.Pool.Live() != 0 || st.HeldBytes != 0 || st.HeldPackets != 0 {
+			t.Errorf("%s: %d packets live, stats %+v", c.name, e.Pool.Live(), st)
+		}
+	}
+}
+
+func TestGlobalPassesLowLatency(t *testing.T) {
+	g, e, out := newGlobal(), newEnv(), &sink{}
+	g.Push(e, arrival(0, 0), out)
+	g.Push(e, arrival(2, wire.LowLatency), out)
+	g.Push(e, arrival(3, 0), out)
+	if want := []uint32{0, 2}; !slices.Equal(out.got, want) {
+		t.Fatalf("%v, want %v", out.got, want)
+	}
+	g.Push(e, arrival(1, 0), out)
+	if want := []uint32{0, 2, 1, 3}; !slices.Equal(out.got, want) {
+		t.Fatalf("%v, want %v", out.got, want)
+	}
+}
+
+func TestGlobalLimit(t *testing.T) {
+	g, e, out := newGlobal(), newEnv(), &sink{}
+	g.Push(e, arrival(0, 0), out)
+	for seq := uint32(2); seq < 2+2*MaxHeld; seq++ {
+		g.Push(e, arrival(seq, 0), out)
+		if st := g.Stats(); st.HeldPackets > MaxHeld {
+			t.Fatalf("%d packets held, at most %d", st.HeldPackets, MaxHeld)
+		}
+	}
+	if g.Stats().Overflow == 0 {
+		t.Error("no overflow counted")
+	}
+	g.Flush(out)
+	if len(out.got) != 1+2*MaxHeld || !slices.IsSorted(out.got) {
+		t.Errorf("%d packets came out, want %d in order", len(out.got), 1+2*MaxHeld)
+	}
+}
+
+func TestGlobalWithoutRoomInThePool(t *testing.T) {
+	g, e, out := newGlobal(), newEnv(), &sink{}
+	e.Pool = packet.NewPool(2)
+	for _, seq := range []uint32{0, 2, 3, 5, 6, 1} {
+		g.Push(e, arrival(seq, 0), out)
+	}
+	g.Flush(out)
+	slices.Sort(out.got)
+	if want := []uint32{0, 1, 2, 3, 5, 6}; !slices.Equal(out.got, want) {
+		t.Errorf("%v, want %v", out.got, want)
+	}
+}
+
+// TestEachOnceAndInOrder: whatever order packets arrive in, each that arrives
+// is delivered exactly once, and in order when none had to be given up.
+func TestEachOnceAndInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r, _ := New("global")
+		e, out := newEnv(), &sink{}
+		start := rapid.Uint32().Draw(t, "start")
+		n := rapid.IntRange(1, 200).Draw(t, "packets")
+		order := make([]uint32, n)
+		for i := range order {
+			order[i] = start + uint32(i)
+		}
+		moved := order[1:] // the first to arrive sets the origin
+		for range rapid.IntRange(0, 60).Draw(t, "swaps") {
+			if len(moved) == 0 {
+				break
+			}
+			i, j := rapid.IntRange(0, len(moved)-1).Draw(t, "i"), rapid.IntRange(0, len(moved)-1).Draw(t, "j")
+			moved[i], moved[j] = moved[j], moved[i]
+		}
+		lost := map[uint32]bool{}
+		for _, seq := range moved {
+			if rapid.IntRange(0, 9).Draw(t, "loss") == 0 {
+				lost[seq] = true
+			}
+		}
+		for _, seq := range order {
+			if lost[seq] {
+				continue
+			}
+			r.Push(e, arrival(seq, 0), out)
+			e.Now += core.Time(rapid.Int64Range(0, int64(5*time.Millisecond)).Draw(t, "pause"))
+			if r.NextTimeout() <= e.Now {
+				r.HandleTimeout(e, out)
+			}
+		}
+		r.Flush(out)
+		if len(out.got) != n-len(lost) {
+			t.Fatalf("%d delivered, want %d", len(out.got), n-len(lost))
+		}
+		seen := map[uint32]bool{}
+		for i, seq := range out.got {
+			if seen[seq] || lost[seq] {
+				t.Fatalf("%d delivered again or though lost", seq)
+			}
+			seen[seq] = true
+			if r.Stats().Late == 0 && i > 0 && int32(seq-out.got[i-1]) < 0 {
+				t.Fatalf("%d after %d without being late", seq, out.got[i-1])
+			}
+		}
+		if e.Pool.Live() != 0 {
+			t.Fatalf("%d packets live", e.Pool.Live())
+		}
+	})
+}
+
+func TestSeenModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s Seen
+		model := map[uint32]bool{}
+		seq := rapid.Uint32().Draw(t, "start")
+		highest := seq
+		for range rapid.IntRange(1, 100).Draw(t, "n") {
+			if ahead := int32(seq - highest); ahead > 0 {
+				highest = seq
+			}
+			old := int32(highest-seq) >= seenWords*64
+			if got, want := s.Mark(seq), !model[seq] && !old; got != want {
+				t.Fatalf("Mark(%d) = %v, want %v", seq, got, want)
+			}
+			model[seq] = true
+			seq += uint32(rapid.Int32Range(-70000, 140000).Draw(t, "step"))
+		}
+	})
+}
