@@ -71,6 +71,11 @@ func (s *Sender) Open(now core.Time) (bool, core.Time) {
 	return s.pacer.open(now), s.pacer.next
 }
 
-// Limited notes that the window, not a lack of packets, kept the link from
-// sending.
-func (s *Sender) Limited() { s.window.limited = true }
+// Limited notes that packets are waiting though the link may carry data: it is
+// its window or pacer, not a lack of packets, that holds them back.
+func (s *Sender) Limited() {
+	s.window.held = true
+	if s.Room() < segment/2 {
+		s.window.limited = true
+	}
+}

@@ -52,6 +52,9 @@ type window struct {
 	size     int // bytes
 	starting bool
 	limited  bool    // the window held back a packet in this round
+	held     bool    // so did the window or the pacer
+	busy     bool    // the same of the last round
+	peak     float64 // fastest delivery seen while starting, bytes/s
 	rate     float64 // delivery rate, bytes/s
 
 	round   round
@@ -182,18 +185,20 @@ func (w *window) recentLeast() time.Duration {
 
 // start doubles the window each round trip until a queue or loss shows.
 func (w *window) start(now core.Time, s *Sender, r *sample, queue, target time.Duration) {
-	if w.limited {
+	if w.busy || w.held {
 		w.size += r.acked
 	}
+	w.peak = max(w.peak, w.recentRate())
 	total := w.round.acked + w.round.lost
 	lossy := float64(w.round.lost) > startLoss*float64(total) && w.round.acked > 20*segment
 	if !(w.reports > len(w.recent) && queue > target || lossy && queue > target/2) {
 		return
 	}
+	// What was delivered fastest is taken for the rate: an average over the
+	// last moments still holds the gaps between the bursts of smaller windows.
 	w.starting = false
-	recent := w.recentRate()
-	w.size = max(minWindow, w.fill(recent, s, target))
-	w.rate = max(w.rate, recent)
+	w.size = max(minWindow, w.fill(w.peak, s, target))
+	w.rate = max(w.rate, w.peak)
 	w.lastCut = now
 	w.newRound(now, s)
 }
@@ -221,7 +226,8 @@ func (w *window) emergency(now core.Time, s *Sender, queue, target time.Duration
 
 func (w *window) newRound(now core.Time, s *Sender) {
 	w.round = round{end: s.next, start: now, least: none}
-	w.limited = false
+	w.limited, w.busy = false, w.limited || w.held
+	w.held = false
 }
 
 // endRound closes a round trip: it takes the delivery rate and moves the

@@ -98,15 +98,12 @@ func (s *Session) pump(out *Output) {
 	}
 	if s.queue.Len() > 0 {
 		for _, l := range s.order {
-			if l.usable() && l.tx.Room() < segmentRoom {
+			if open, _ := l.tx.Open(s.now); l.usable() && !open {
 				l.tx.Limited()
 			}
 		}
 	}
 }
-
-// segmentRoom is the room below which a window holds a full packet back.
-const segmentRoom = 750
 
 // look fills the view that the scheduler gets.
 func (s *Session) look() {
