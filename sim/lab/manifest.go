@@ -1,0 +1,190 @@
+package lab
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+)
+
+// runDir holds, for each run, a manifest ID.json and a folder ID with its
+// files.
+const runDir = "/run/multilink-sim"
+
+// runVariable marks every process of a run in its environment, with the run's
+// id as value.
+const runVariable = "MULTILINK_SIM_RUN"
+
+// manifest says what a run makes outside its own process. It is written before
+// anything is made, so that the next run can remove what a killed one left.
+type manifest struct {
+	ID       string `json:"id"`
+	Scenario string `json:"scenario"`
+	// PID and Start (in ticks since boot) name the process that removes it.
+	PID        int      `json:"pid"`
+	Start      uint64   `json:"start"`
+	Namespaces []string `json:"namespaces"`
+}
+
+func (m *manifest) path() string   { return filepath.Join(runDir, m.ID+".json") }
+func (m *manifest) folder() string { return filepath.Join(runDir, m.ID) }
+
+// newManifest announces a run of so many links by this process, and makes its
+// folder.
+func newManifest(n names, scenario string, links int) (*manifest, error) {
+	start, err := processStart(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	m := &manifest{ID: n.id, Scenario: scenario, PID: os.Getpid(), Start: start, Namespaces: n.all(links)}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(m.folder(), 0o700); err != nil {
+		return nil, err
+	}
+	// Renamed, so that a sweep never reads half of one.
+	half := m.path() + ".new"
+	if err := os.WriteFile(half, text, 0o600); err != nil {
+		return nil, err
+	}
+	return m, os.Rename(half, m.path())
+}
+
+// orphaned says whether the process that made it is gone.
+func (m *manifest) orphaned() bool {
+	start, err := processStart(m.PID)
+	return err != nil || start != m.Start
+}
+
+// clear removes everything the manifest names, then the manifest. What is gone
+// already is no error.
+func (m *manifest) clear() error {
+	err := killRun(m.ID)
+	for _, name := range m.Namespaces {
+		err = errors.Join(err, nsdo.Delete(name))
+	}
+	if err != nil {
+		return err // the manifest stays for another try
+	}
+	return errors.Join(os.RemoveAll(m.folder()), os.Remove(m.path()))
+}
+
+// Sweep removes what earlier runs left that were killed, and says so in log.
+// Runs that still go on are left alone.
+func Sweep(log io.Writer) error {
+	files, err := filepath.Glob(filepath.Join(runDir, "*.json"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, file := range files {
+		m, err := readManifest(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // another sweep was faster
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if !m.orphaned() {
+			continue
+		}
+		fmt.Fprintf(log, "removing what run %s (%s) left: its process %d is gone\n", m.ID, m.Scenario, m.PID)
+		if err := m.clear(); err != nil {
+			errs = append(errs, fmt.Errorf("removing what run %s left: %w", m.ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func readManifest(file string) (*manifest, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	m := &manifest{}
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if m.ID+".json" != filepath.Base(file) {
+		return nil, fmt.Errorf("%s: names run %q: remove the file", file, m.ID)
+	}
+	for _, name := range m.Namespaces {
+		if !strings.HasPrefix(name, (names{m.ID}).prefix()+"-") || strings.Contains(name, "/") {
+			return nil, fmt.Errorf("%s: %q is no namespace of that run: remove the file", file, name)
+		}
+	}
+	return m, nil
+}
+
+// processStart returns when a process started, in ticks since boot
+// (proc_pid_stat(5), field 22): with its PID it names a process for good.
+func processStart(pid int) (uint64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The second field is a name in brackets and may hold anything.
+	_, after, found := strings.Cut(string(text[max(0, strings.LastIndexByte(string(text), ')')):]), ") ")
+	fields := strings.Fields(after)
+	const startField = 22 - 3 // counted from the third
+	if !found || len(fields) <= startField {
+		return 0, fmt.Errorf("/proc/%d/stat: no start time", pid)
+	}
+	return strconv.ParseUint(fields[startField], 10, 64)
+}
+
+// killPatience bounds the wait for killed processes to be gone.
+const killPatience = 5 * time.Second
+
+// killRun kills the processes of a run that outlived the one that started
+// them. They are known by their environment.
+func killRun(id string) error {
+	for limit := time.Now().Add(killPatience); ; time.Sleep(20 * time.Millisecond) {
+		left := processesOf(id)
+		if len(left) == 0 {
+			return nil
+		}
+		if time.Now().After(limit) {
+			return fmt.Errorf("processes %v do not end", left)
+		}
+		for _, pid := range left {
+			_ = unix.Kill(pid, unix.SIGKILL) // gone since: fine
+		}
+	}
+}
+
+// processesOf lists the processes, other than this one, whose environment
+// names a run.
+func processesOf(id string) []int {
+	entries, _ := os.ReadDir("/proc")
+	var list []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil {
+			continue
+		}
+		for variable := range strings.SplitSeq(string(environment), "\x00") {
+			if variable == runVariable+"="+id {
+				list = append(list, pid)
+				break
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,244 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/scenario"
+)
+
+// upPatience bounds the wait for the client to be up.
+const upPatience = 15 * time.Second
+
+// commandPatience bounds commands that end by themselves.
+const commandPatience = 10 * time.Second
+
+// role is one program of the product in its machine: "client" or "server".
+type role struct {
+	name    string
+	machine *space
+	files   files
+	mounts  []nsdo.Mount
+	public  string // its key
+	process *process
+}
+
+// product is the client and the server of a run. It knows them from outside
+// only: command line, configuration, signals, status.
+type product struct {
+	binary         string
+	id             string
+	sc             *scenario.Scenario
+	client, server *role
+	commands       []string // as they would be typed
+}
+
+// newProduct makes the keys and files of both ends in the run's folder. It
+// starts nothing.
+func newProduct(ctx context.Context, binary, folder string, t *topology, sc *scenario.Scenario) (*product, error) {
+	p := &product{binary: binary, id: t.id, sc: sc}
+	for _, r := range []struct {
+		role    **role
+		name    string
+		machine *space
+	}{{&p.client, "client", t.client}, {&p.server, "server", t.server}} {
+		made, err := p.newRole(ctx, r.name, r.machine, filepath.Join(folder, r.name))
+		if err != nil {
+			return nil, fmt.Errorf("preparing the %s: %w", r.name, err)
+		}
+		*r.role = made
+	}
+	err := errors.Join(
+		p.configure(p.server, serverKeys(sc, p.server.files, p.client.public)),
+		p.configure(p.client, clientKeys(sc, p.client.files, p.server.public)))
+	return p, err
+}
+
+func (p *product) newRole(ctx context.Context, name string, machine *space, folder string) (*role, error) {
+	r := &role{name: name, machine: machine, files: files{folder}}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.mounts, err = privateFiles(folder, resolvConf(), hostsFile(families(p.sc.Underlay))); err != nil {
+		return nil, err
+	}
+	var keys struct {
+		Private string `toml:"private_key"`
+		Public  string `toml:"public_key"`
+	}
+	text, err := p.command(ctx, "keygen")
+	if err != nil {
+		return nil, err
+	}
+	if err := toml.Unmarshal(text, &keys); err != nil || keys.Private == "" || keys.Public == "" {
+		return nil, fmt.Errorf("%s keygen printed no private_key and public_key: %q", p.binary, text)
+	}
+	r.public = keys.Public
+	return r, os.WriteFile(r.files.key(), []byte(keys.Private+"\n"), 0o600)
+}
+
+func (p *product) configure(r *role, keys map[string]any) error {
+	text, err := renderTOML(keys)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(r.files.config(), text, 0o600)
+}
+
+// command runs the product for its output.
+func (p *product) command(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandPatience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, p.binary, args...)
+	cmd.Env = p.environment()
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w: %s", p.binary, args[0], err, bytes.TrimSpace(complaint.Bytes()))
+	}
+	return out, nil
+}
+
+func (p *product) environment() []string {
+	return append(os.Environ(), runVariable+"="+p.id)
+}
+
+// start starts one end.
+func (p *product) start(r *role) error {
+	if r.process != nil && r.process.running() {
+		return fmt.Errorf("the %s is running already", r.name)
+	}
+	// Not CommandContext: it would kill without being noticed; stop does it.
+	cmd := exec.Command(p.binary, r.name, "--config", r.files.config())
+	cmd.Env = p.environment()
+	process, err := startProcess(r.name, r.machine, cmd, r.mounts, r.files.log())
+	if err != nil {
+		return err
+	}
+	r.process = process
+	p.commands = append(p.commands, fmt.Sprintf("ip netns exec %s %s", r.machine.name, cmd.String()))
+	return nil
+}
+
+// startAll starts the server and then the client, each until it says that it
+// is up. A client without any link is left to wait for one.
+func (p *product) startAll(ctx context.Context, anyLink bool) error {
+	if err := p.start(p.server); err != nil {
+		return err
+	}
+	if err := p.waitUp(ctx, p.server, "up"); err != nil {
+		return err
+	}
+	if err := p.start(p.client); err != nil {
+		return err
+	}
+	if !anyLink {
+		return p.waitUp(ctx, p.client, "")
+	}
+	return p.waitUp(ctx, p.client, "up")
+}
+
+// waitUp waits until one end says that it is in a state; "" is any.
+func (p *product) waitUp(ctx context.Context, r *role, state string) error {
+	last := "it did not answer"
+	for limit := time.Now().Add(upPatience); time.Now().Before(limit); {
+		if !r.process.running() {
+			return r.process.fault()
+		}
+		status, err := p.status(ctx, r)
+		if err == nil && (state == "" || status["state"] == state) {
+			return nil
+		}
+		if err == nil {
+			last = fmt.Sprintf("its state is %v, reason: %v", status["state"], status["reason"])
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("the %s is not up after %v: %s\n%s", r.name, upPatience, last, r.process.tail())
+}
+
+// status asks one end what it is doing. Lists of things with names become maps
+// by name, so that expectations can name them.
+func (p *product) status(ctx context.Context, r *role) (map[string]any, error) {
+	text, err := p.command(ctx, "status", "--json", "--socket", r.files.socket())
+	if err != nil {
+		return nil, err
+	}
+	var status map[string]any
+	if err := json.Unmarshal(text, &status); err != nil {
+		return nil, fmt.Errorf("status of the %s: %w", r.name, err)
+	}
+	named, _ := byName(status).(map[string]any)
+	return named, nil
+}
+
+// byName replaces each list whose elements have names by a map.
+func byName(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		for key, value := range x {
+			x[key] = byName(value)
+		}
+	case []any:
+		named := map[string]any{}
+		for i, value := range x {
+			x[i] = byName(value)
+			element, _ := x[i].(map[string]any)
+			if name, ok := element["name"].(string); ok {
+				named[name] = element
+			}
+		}
+		if len(x) > 0 && len(named) == len(x) {
+			return named
+		}
+	}
+	return v
+}
+
+// reload gives the client a new configuration while it runs.
+func (p *product) reload(over map[string]any) error {
+	err := p.configure(p.client, clientKeys(p.sc, p.client.files, p.server.public, over))
+	if err != nil {
+		return err
+	}
+	return p.client.process.signal(unix.SIGHUP)
+}
+
+// faults says which end broke by itself.
+func (p *product) faults() error {
+	var errs []error
+	for _, r := range []*role{p.client, p.server} {
+		if r.process != nil {
+			errs = append(errs, r.process.fault())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// stop ends both ends, the client first. The error says who did not end well.
+func (p *product) stop() error {
+	var errs []error
+	for _, r := range []*role{p.client, p.server} {
+		if r.process != nil {
+			errs = append(errs, r.process.stop())
+		}
+	}
+	return errors.Join(errs...)
+}
