@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/songgao/water"
+	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/gso"
@@ -32,7 +34,10 @@ func openPortable(o Options, reason string) (Device, error) {
 	if err != nil {
 		return nil, explain(o.Name, err)
 	}
-	if _, err := setMTU(o); err != nil {
+	if _, err = setMTU(o); err == nil {
+		err = closeOnExec(iface)
+	}
+	if err != nil {
 		_ = iface.Close()
 		return nil, err
 	}
@@ -40,6 +45,16 @@ func openPortable(o Options, reason string) (Device, error) {
 		iface: iface,
 		info:  Info{Mode: ModePortable, Offloads: []string{}, Reason: reason},
 	}, nil
+}
+
+// closeOnExec keeps the device from the programs this process starts, which
+// water does not do: the interface would live as long as they.
+func closeOnExec(iface *water.Interface) error {
+	raw, err := iface.ReadWriteCloser.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) { unix.CloseOnExec(int(fd)) })
 }
 
 func (d *portableDevice) Name() string { return d.iface.Name() }
