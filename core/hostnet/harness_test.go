@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
@@ -37,9 +38,11 @@ func enterNamespace(t *testing.T) netns.NsHandle {
 		t.Skipf("cannot make a network namespace: %v", err)
 	}
 	t.Cleanup(func() { _ = ns.Close() })
-	// Without duplicate detection, IPv6 addresses are there at once.
-	for _, key := range []string{"accept_dad", "dad_transmits"} {
-		writeSysctl(t, "net/ipv6/conf/default/"+key, "0")
+	// Without duplicate detection and link-local addresses, less comes after
+	// the fact. For TUN devices, the kernel would also make a secret that
+	// stays.
+	for key, value := range map[string]string{"accept_dad": "0", "dad_transmits": "0", "addr_gen_mode": "1"} {
+		writeSysctl(t, "net/ipv6/conf/default/"+key, value)
 	}
 	setUp(t, "lo")
 	return ns
@@ -138,9 +141,6 @@ func addTUN(t *testing.T, name string) {
 	if err := netlink.LinkAdd(link); err != nil {
 		t.Skipf("cannot make a TUN device: %v", err)
 	}
-	// Else the kernel makes a secret for link-local addresses when the device
-	// comes up, which stays.
-	writeSysctl(t, "net/ipv6/conf/"+name+"/addr_gen_mode", "1")
 }
 
 // addLink makes a veth pair, NAME and NAME-p, and routes through NAME: the
@@ -159,6 +159,64 @@ func addLink(t *testing.T, name, v4, v6 string, metric int) {
 			Dst: toIPNet(defaultOf(familyOf(prefix.Addr()))),
 		}))
 	}
+	settle(t, name, name+"-p")
+}
+
+// settle waits until interfaces run and have the IPv6 routes that the kernel
+// adds some time after that.
+func settle(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		waitFor(t, name+" to come up", func() bool {
+			link := linkNamed(t, name)
+			list, err := nlretry.Dump(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_V6) })
+			must(t, err)
+			want := prefixes("ff00::/8")
+			for _, a := range list {
+				addr := fromIPNet(a.IPNet).Addr()
+				want = append(want, netip.PrefixFrom(addr, addr.BitLen()))
+			}
+			routes, err := nlretry.Dump(func() ([]netlink.Route, error) {
+				return netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{LinkIndex: link.Attrs().Index},
+					netlink.RT_FILTER_TABLE|netlink.RT_FILTER_OIF)
+			})
+			must(t, err)
+			for _, prefix := range want {
+				if !slices.ContainsFunc(routes, func(r netlink.Route) bool { return fromIPNet(r.Dst) == prefix }) {
+					return false
+				}
+			}
+			return link.Attrs().OperState == netlink.OperUp
+		})
+	}
+}
+
+func waitFor(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !happened() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// occupy keeps a thread in a namespace, so that others can see it exists.
+func occupy(t *testing.T, ns netns.NsHandle) {
+	t.Helper()
+	entered, leave, left := make(chan error), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(left)
+		runtime.LockOSThread()
+		entered <- netns.Set(ns)
+		<-leave
+	}()
+	must(t, <-entered)
+	t.Cleanup(func() {
+		close(leave)
+		<-left
+	})
 }
 
 func setUp(t *testing.T, name string) {
