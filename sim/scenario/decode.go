@@ -90,7 +90,7 @@ func (d *decoder) required(n *node, what string, keys ...string) bool {
 	ok := true
 	for _, key := range keys {
 		if n.get(key) == nil {
-			d.errorf(n.pos, "%s needs a %s", what, key)
+			d.errorf(n.pos, "%s needs %q", what, key)
 			ok = false
 		}
 	}

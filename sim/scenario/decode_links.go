@@ -169,7 +169,7 @@ func (d *decoder) bottlenecks(n *node, sc *Scenario) {
 			case !slices.Contains(linkNames(sc), link):
 				d.errorf(p.pos, "no link is named %q: %s", link, suggest(link, linkNames(sc)))
 			case ok:
-				d.errorf(p.pos, "%s is behind bottleneck %q already: a link has at most one", link, other)
+				d.errorf(p.pos, "%q is behind bottleneck %q already: a link has at most one", link, other)
 			default:
 				behind[link] = b.Name
 			}

@@ -10,6 +10,7 @@ import (
 const (
 	defaultSeed   = 1
 	defaultWarmup = 3 * time.Second
+	minDuration   = time.Millisecond
 )
 
 var scenarioName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -31,7 +32,7 @@ func (d *decoder) scenario(root *node, sc *Scenario) {
 		"seed":     d.seed(&sc.Seed),
 		"backend":  d.backends(&sc.Backends),
 		"warmup":   d.duration(&sc.Warmup),
-		"duration": d.duration(&sc.Duration),
+		"duration": d.positive(&sc.Duration, minDuration),
 		"underlay": d.underlay(&sc.Underlay),
 		"baseline": d.choice(&sc.Baseline, "alone", "bare"),
 		"client":   d.config(&sc.Client),
@@ -111,11 +112,8 @@ func (d *decoder) underlay(dst *Underlay) setter {
 
 // durations settles how long the run is, and that all traffic lies within it.
 func (d *decoder) durations(root *node, traffic []*node, sc *Scenario) {
-	length := root.get("duration")
-	if length == nil {
+	if root.get("duration") == nil {
 		sc.Duration = d.endOfTraffic(root, sc)
-	} else if sc.Duration == 0 && length.text == "0s" {
-		d.bad(length, "must be above 0")
 	}
 	if sc.Duration == 0 {
 		return

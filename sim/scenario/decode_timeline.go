@@ -185,4 +185,3 @@ func change(before, now *node) *node {
 	}
 	return merged
 }
-

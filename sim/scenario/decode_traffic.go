@@ -69,7 +69,7 @@ func (d *decoder) oneTraffic(n *node, sc *Scenario) Traffic {
 		"kind":      d.trafficKind(&t.Kind),
 		"direction": d.choice(&t.Direction, "down", "up", "both"),
 		"start":     d.duration(&t.Start),
-		"duration":  d.positive(&t.Duration, minInterval),
+		"duration":  d.positive(&t.Duration, minDuration),
 		"streams":   d.integer(&t.Streams, 1, maxStreams),
 		"cc":        parsed(d, &t.CC, parseCC),
 		"size":      parsed(d, &t.Size, parseSize),

@@ -77,19 +77,24 @@ func checkExpression(text string, known *names, sc *Scenario) *exprFault {
 func faultOf(err error) *exprFault {
 	var fe *file.Error
 	if errors.As(err, &fe) {
-		return &exprFault{fe.From, firstLine(fe.Message)}
+		message := firstLine(fe.Message)
+		if strings.HasPrefix(message, "expected bool") {
+			message = "a value, not an assertion: compare it with something"
+		}
+		return &exprFault{fe.From, message}
 	}
 	return &exprFault{0, firstLine(err.Error())}
 }
 
 // unlimited says why there is no capacity to compare with.
 func unlimited(sc *Scenario, direction string) string {
-	down, up := Capacity(sc)
-	if direction == "up" {
-		down = up
+	if !math.IsInf(rates(sc, direction), 1) {
+		return ""
 	}
-	if math.IsInf(down, 1) {
-		return fmt.Sprintf("there is no capacity.%s: a link that is present has no rate in that direction", direction)
+	for _, l := range sc.Links {
+		if l.Present && math.IsInf(rateOf(side(l.Up, l.Down, direction)), 1) {
+			return fmt.Sprintf("there is no capacity.%s: the link %s has no rate in that direction", direction, l.Name)
+		}
 	}
 	return ""
 }

@@ -110,18 +110,23 @@ func overlay(base, top *node) *node {
 	merged := &node{kind: mappingNode, pos: top.pos, key: top.key}
 	merged.entries = append(merged.entries, base.entries...)
 	for _, e := range top.entries {
-		merged.put(e)
+		if !e.value.isNull() {
+			merged.put(e)
+		}
 	}
 	return merged
 }
 
-// plainValue is the node as nested maps, slices and scalars.
+// plainValue is the node as nested maps, slices and scalars. A key that is
+// null is as if it were not there.
 func (n *node) plainValue() any {
 	switch n.kind {
 	case mappingNode:
 		m := make(map[string]any, len(n.entries))
 		for _, e := range n.entries {
-			m[e.key] = e.value.plainValue()
+			if !e.value.isNull() {
+				m[e.key] = e.value.plainValue()
+			}
 		}
 		return m
 	case sequenceNode:

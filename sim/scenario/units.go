@@ -52,7 +52,7 @@ func parseRate(s string) (float64, error) {
 	}
 	switch rate := n * scale; {
 	case rate < 1:
-		return 0, errors.New("must be above 0 (no rate at all means no limit; for a link that carries nothing, see blackhole)")
+		return 0, errors.New("must be above 0")
 	case rate > maxRate:
 		return 0, errors.New("must be at most 100gbit")
 	default:
