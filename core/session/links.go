@@ -25,7 +25,7 @@ type linkState struct {
 	paths  paths
 
 	probes     int       // probes answered since the link began or came back
-	probed     core.Time // last probe
+	pinged     core.Time // when a report last asked for an acknowledgement
 	silentFrom core.Time // when it went down
 	gaps       []gap
 }

@@ -86,6 +86,7 @@ func (s *Session) receivePacket(l *linkState, body []byte, out *Output) {
 		s.counters.DropDuplicate++
 		return
 	}
+	s.gotData = s.now
 	s.counters.RxPackets++
 	s.counters.RxBytes += uint64(len(data))
 	a := reseq.Arrival{

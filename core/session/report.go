@@ -11,6 +11,13 @@ import (
 // data is sent; every report carries them too.
 const adviseEvery = 50 * time.Millisecond
 
+// pingEvery is how often the link that carries the reports is asked for an
+// acknowledgement, and heardOf how much longer than another it may be silent.
+const (
+	pingEvery = 50 * time.Millisecond
+	heardOf   = 50 * time.Millisecond
+)
+
 // ackHysteresis keeps the reports on the link that carries them unless another
 // is faster by that much.
 const ackHysteresis = 5 * time.Millisecond
@@ -36,21 +43,51 @@ func (s *Session) sendReports(out *Output) {
 	if l == nil {
 		return
 	}
-	b := wire.AppendFrames(s.report[:0])
+	b := s.beginBody()
+	busy := s.now.Sub(s.gotData) < pingEvery
+	if busy && s.now.Sub(l.pinged) >= pingEvery && !l.tx.InFlight() {
+		// Reports are not acknowledged: without this, a link that carries
+		// nothing else could go silent unnoticed while data comes in.
+		l.pinged = s.now
+		b = wire.AppendPing(b)
+	}
 	for _, m := range s.order {
 		if m.rx.Pending() && len(b) < reportLen {
 			m.rx.Report(s.now, m.id, &s.ack)
 			b = wire.AppendAck(b, &s.ack)
 		}
 	}
-	b = s.appendDelays(b)
-	s.report = b
-	if !l.paths.allows(wire.HeaderLen + len(b) + wire.TagLen + l.overhead()) {
+	s.report = s.appendDelays(b)
+	s.sendReport(l, out)
+	if second := s.deputy(l); busy && second != nil {
+		s.sendReport(second, out)
+	}
+}
+
+// sendReport sends the report that has been made on a link.
+func (s *Session) sendReport(l *linkState, out *Output) {
+	if !l.paths.allows(wire.HeaderLen + len(s.report) + wire.TagLen + l.overhead()) {
 		s.counters.DropPath++
 		return
 	}
 	s.counters.AcksSent++
-	s.sendBody(l, l.paths.current, b, false, out)
+	s.sendBody(l, l.paths.current, s.report, !wire.IsReport(s.report), out)
+}
+
+// deputy returns the link that carries a copy of the reports while nobody can
+// be sure of the link that carries them: it is silent, or nothing has come
+// over it while others were heard of. nil when there is no doubt.
+func (s *Session) deputy(l *linkState) *linkState {
+	var best *linkState
+	for _, o := range s.order {
+		if o != l && o.usable() && (best == nil || o.rx.LastReceived() > best.rx.LastReceived()) {
+			best = o
+		}
+	}
+	if best == nil || l.health == up && best.rx.LastReceived().Sub(l.rx.LastReceived()) < heardOf {
+		return nil
+	}
+	return best
 }
 
 // reportLen is the length from which a report takes no further

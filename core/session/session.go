@@ -47,6 +47,8 @@ type Session struct {
 	advised     core.Time // when delays were last told to the peer
 	carriedData core.Time // when an inner packet was last sent
 
+	gotData core.Time // when an inner packet last came
+
 	counters Counters
 }
 
