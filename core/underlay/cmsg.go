@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -26,10 +27,11 @@ type received struct {
 	local   netip.Addr // address the message was sent to
 }
 
-// parseControl reads control messages. Those it does not know are skipped.
+// parseControl reads control messages. Those it does not know are skipped, and
+// so is a rest that is too short for one, as by CMSG_NXTHDR (cmsg(3)).
 func parseControl(oob []byte) (received, error) {
 	var r received
-	for len(oob) > 0 {
+	for len(oob) >= unix.SizeofCmsghdr {
 		h, data, rest, err := unix.ParseOneSocketControlMessage(oob)
 		if err != nil {
 			return r, err
@@ -53,8 +55,9 @@ func parseControl(oob []byte) (received, error) {
 // appendControl appends a control message with room for n bytes of data, and
 // returns that room too.
 func appendControl(oob []byte, level, kind int32, n int) (all, data []byte) {
-	from := len(oob)
-	oob = append(oob, make([]byte, unix.CmsgSpace(n))...)
+	from, space := len(oob), unix.CmsgSpace(n)
+	oob = slices.Grow(oob, space)[:from+space]
+	clear(oob[from:])
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[from]))
 	h.Level, h.Type = level, kind
 	h.SetLen(unix.CmsgLen(n))

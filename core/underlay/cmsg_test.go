@@ -44,7 +44,7 @@ func TestParseControl(t *testing.T) {
 		{"behind another", append(unknown, gro(7)...), 7, true},
 		{"too short to hold a size", short, 0, true},
 		{"negative", gro(1 << 31), 0, false},
-		{"cut header", make([]byte, 5), 0, false},
+		{"cut header", append(gro(9), 1, 2, 3), 9, true},
 		{"length 0", make([]byte, 16), 0, false},
 	} {
 		got, err := parseControl(test.oob)
