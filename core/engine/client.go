@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/config"
+	"github.com/multilink-vpn/multilink/core/netmon"
+	"github.com/multilink-vpn/multilink/core/tun"
+)
+
+// Client is the user's end of the tunnel.
+//
+// Its life is a loop: open a session over the first interface on which the
+// server answers, then keep a link over every usable interface until the
+// server no longer knows the session, and begin again. The TUN device, the
+// addresses and the routes outlive sessions.
+type Client struct {
+	log      *slog.Logger
+	opts     Options
+	deps     clientDeps
+	clock    clock
+	started  time.Time
+	counters clientCounters
+	wake     chan struct{} // holds one: interfaces or configuration have changed
+
+	// Set by Run before anything else runs.
+	device   *device
+	resolver *resolver
+
+	// current is the session that the TUN's packets go to; nil before the first.
+	current atomic.Pointer[clientSession]
+
+	mu         sync.Mutex
+	cfg        *config.Client
+	interfaces []netmon.Interface // all there are
+	usable     []netmon.Interface // those to have links on, in order
+	rejected   map[string]string
+	links      map[string]*clientLink // by interface, all that there were
+	names      [core.MaxLinks]string  // of the interfaces that have the link IDs
+	host       host
+	plan       *hostPlan // in force on the host
+	past       Counters  // of sessions and sockets that have ended
+	state      State
+	reason     string
+	fatal      error
+}
+
+// NewClient makes a client; Run starts it.
+func NewClient(cfg *config.Client, o Options) *Client {
+	return &Client{
+		log: o.Log, opts: o, deps: realClient(), clock: newClock(), started: time.Now(),
+		wake:     make(chan struct{}, 1),
+		cfg:      cfg,
+		rejected: make(map[string]string),
+		links:    make(map[string]*clientLink),
+		past:     make(Counters),
+		state:    Starting,
+	}
+}
+
+// Run keeps the tunnel until ctx ends, then undoes what it did to the host. An
+// error that wraps ErrMachine says that the machine lacks something.
+func (c *Client) Run(ctx context.Context) (err error) {
+	var undo undoList
+	defer func() { err = errors.Join(err, undo.run()) }()
+	changes, err := c.setUp(ctx, &undo)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	running.Go(c.readTUN)
+	running.Go(func() { c.watch(ctx, changes) })
+	c.setState()
+	c.opts.ready()
+	c.live(ctx)
+	cancel()
+	_ = c.device.Close()
+	running.Wait()
+	return c.fatal
+}
+
+// setUp makes all that the client needs before it has a session, or nothing.
+func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Interface, error) {
+	cfg := c.cfg
+	if err := c.deps.check(); err != nil {
+		return nil, err
+	}
+	status, err := openStatusSocket(cfg.StatusSocket, c.Status, c.log)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(func() error { status.Close(); return nil })
+	if err := c.openHost(); err != nil {
+		return nil, err
+	}
+	undo.add(c.undoHost)
+	// After the host's own resolver configuration is back, should a crash
+	// have left another.
+	c.resolver = newResolver(cfg.Server, c.deps.lookup)
+
+	dev, err := c.deps.openTUN(tun.Options{Name: cfg.TUN.Name, MTU: cfg.TUN.MTU, Mode: tun.Mode(cfg.TUN.Mode)})
+	if err != nil {
+		return nil, explainTUN(err)
+	}
+	undo.add(ignoreClosed(dev.Close))
+	c.device = &device{Device: dev}
+	monitor, err := c.deps.newMonitor(c.log)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(func() error { monitor.Close(); return nil })
+	return monitor.C(), nil
+}
+
+// live opens one session after another until ctx ends or the host refuses.
+func (c *Client) live(ctx context.Context) {
+	const quick = 5 * time.Second // a session this short was not worth opening
+	first, tries := "", 0
+	for ctx.Err() == nil {
+		link, conn := c.open(ctx, first)
+		if conn == nil {
+			return
+		}
+		began := time.Now()
+		s, err := c.begin(conn)
+		if err != nil {
+			conn.close()
+			c.fail(err)
+			return
+		}
+		first = c.keep(ctx, s, link, conn)
+		c.finish(s)
+		if time.Since(began) > quick {
+			tries = 0
+			continue
+		}
+		tries++ // such as two clients with one key that throw each other out
+		sleep(ctx, backoff(tries, nil), nil)
+	}
+}
+
+// open tries one interface after another, first the one of that name, until
+// the server opens a session over one; nil when ctx ends.
+func (c *Client) open(ctx context.Context, first string) (*clientLink, *connection) {
+	for round := 0; ; round++ {
+		var worst error
+		for _, ifc := range c.candidates(first) {
+			link := c.link(ifc)
+			if link == nil {
+				continue
+			}
+			link.set(controlConnecting, nil)
+			conn, err := link.connect(ctx, noSession)
+			if ctx.Err() != nil {
+				if conn != nil {
+					conn.close()
+				}
+				return nil, nil
+			}
+			if err == nil {
+				return link, conn
+			}
+			link.failed(err)
+			worst = err
+		}
+		if !sleep(ctx, backoff(round, worst), c.wake) {
+			return nil, nil
+		}
+	}
+}
+
+// candidates lists the usable interfaces, the named one first.
+func (c *Client) candidates(first string) []netmon.Interface {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := slices.Clone(c.usable)
+	slices.SortStableFunc(list, func(a, b netmon.Interface) int {
+		switch {
+		case a.Name == first && b.Name != first:
+			return -1
+		case b.Name == first && a.Name != first:
+			return 1
+		}
+		return 0
+	})
+	return list
+}
+
+// link returns the link of an interface, which it makes if need be; nil when
+// there are as many as a session can have.
+func (c *Client) link(ifc netmon.Interface) *clientLink {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.links[ifc.Name]
+	if l == nil {
+		id := slices.Index(c.names[:], "")
+		if id < 0 {
+			c.rejected[ifc.Name] = "there are 16 links already, the most a session can have"
+			return nil
+		}
+		c.names[id] = ifc.Name
+		l = &clientLink{client: c, name: ifc.Name, id: core.LinkID(id), control: controlDown, since: time.Now(), kick: make(chan struct{}, 1)}
+		c.links[ifc.Name] = l
+	}
+	l.ifc = ifc
+	return l
+}
+
+// watch takes in what changes about the interfaces.
+func (c *Client) watch(ctx context.Context, changes <-chan []netmon.Interface) {
+	for {
+		select {
+		case list := <-changes:
+			c.mu.Lock()
+			c.interfaces = list
+			c.mu.Unlock()
+			c.selectInterfaces()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// selectInterfaces decides which interfaces to use, and tells whoever waits.
+func (c *Client) selectInterfaces() {
+	c.mu.Lock()
+	c.usable, c.rejected = netmon.Select(c.interfaces, netmon.Filter{
+		Allow: c.cfg.Interfaces.Allow, Deny: c.cfg.Interfaces.Deny, Exclude: []string{c.cfg.TUN.Name},
+	})
+	c.forgetLinks()
+	c.mu.Unlock()
+	c.setState()
+	poke(c.wake)
+}
+
+// forgetLinks gives the IDs of links free whose interfaces are gone and which
+// nobody runs; with the lock held.
+func (c *Client) forgetLinks() {
+	for name, l := range c.links {
+		gone := !slices.ContainsFunc(c.usable, func(i netmon.Interface) bool { return i.Name == name })
+		if gone && !l.running {
+			delete(c.links, name)
+			c.names[l.id] = ""
+		}
+	}
+}
+
+// readTUN takes packets from the TUN to the current session.
+func (c *Client) readTUN() {
+	var batch tun.Batch
+	for {
+		if err := c.device.Read(&batch); err != nil {
+			if !isClosed(err) {
+				c.log.Error("TUN device failed", "error", err)
+			}
+			return
+		}
+		s := c.current.Load()
+		if s == nil {
+			c.counters.noSession.Add(uint64(len(batch.Packets)))
+			continue
+		}
+		if own := s.fromSelf(batch.Packets); len(own) > 0 {
+			s.driver.HandlePackets(own)
+		}
+	}
+}
+
+// fail ends Run with an error.
+func (c *Client) fail(err error) {
+	c.mu.Lock()
+	c.fatal = err
+	c.mu.Unlock()
+}
+
+// poke wakes whoever waits on a channel that holds one.
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// sleep waits for d, for a poke or for the end of ctx, of which it returns
+// false.
+func sleep(ctx context.Context, d time.Duration, poked <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-poked:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}

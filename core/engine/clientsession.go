@@ -1,0 +1,233 @@
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/control"
+	"github.com/multilink-vpn/multilink/core/netmon"
+	"github.com/multilink-vpn/multilink/core/session"
+)
+
+// noSession asks the server for a new session.
+var noSession control.SessionRef
+
+// clientSession is the client's side of a session.
+type clientSession struct {
+	client   *Client
+	driver   *driver
+	ref      control.SessionRef
+	clientID uint32
+	address  [2]netip.Prefix // IPv4 and IPv6; the zero Prefix where there is none
+	mtu      int
+	suite    string
+	since    time.Time
+
+	over    chan struct{} // closed when the server no longer knows it
+	overBy  string        // the interface on which the server said so
+	endOnce sync.Once
+
+	// Guarded by the client's lock.
+	strategy control.Strategy // in force
+	up       int              // links
+	lostAt   time.Time        // when the last link went
+}
+
+// begin makes the session that the server has opened, and directs the host's
+// traffic into it.
+func (c *Client) begin(conn *connection) (*clientSession, error) {
+	w := conn.welcome
+	s := &clientSession{
+		client: c, ref: w.Session, clientID: w.ClientID, address: [2]netip.Prefix{w.Address4, w.Address6},
+		mtu: min(w.MTU, c.cfg.TUN.MTU), suite: w.Suite, since: time.Now(), lostAt: time.Now(),
+		strategy: w.Strategy, over: make(chan struct{}),
+	}
+	side := clientSide(w.Strategy)
+	var err error
+	s.driver, err = newDriver(c.clock, session.Config{
+		Send: side.send, Reorder: side.reorder, MTU: s.mtu, Seed: rand.Uint64(),
+	}, c.device, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.configureHost(s, w); err != nil {
+		s.driver.Close()
+		return nil, err
+	}
+	c.current.Store(s)
+	c.counters.sessions.Add(1)
+	c.log.Info("session opened", "server", conn.server.String(), "addresses", addressTexts(s.address[:]), "mtu", s.mtu,
+		"scheduler", w.Strategy.Scheduler, "reorder", w.Strategy.Reorder)
+	return s, nil
+}
+
+// finish lets go of a session. It stays the current one, so that the status
+// shows it and packets are dropped by it, until the next takes its place.
+func (c *Client) finish(s *clientSession) {
+	snap := s.driver.Snapshot()
+	s.driver.Close()
+	c.mu.Lock()
+	c.past.addStruct("", snap.Counters)
+	c.mu.Unlock()
+	c.current.CompareAndSwap(s, nil)
+	c.setState()
+}
+
+// end says that the server no longer knows the session, as it answered on an
+// interface.
+func (s *clientSession) end(name string) {
+	s.endOnce.Do(func() {
+		s.overBy = name
+		close(s.over)
+	})
+}
+
+// fromSelf leaves out packets whose source is not the session's: the server
+// would drop them. They are those of sockets bound to another address.
+func (s *clientSession) fromSelf(packets []core.Packet) []core.Packet {
+	kept := packets[:0]
+	for _, p := range packets {
+		src, _, ok := addressesOf(p.Data)
+		if ok && (src == s.address[0].Addr() || src == s.address[1].Addr()) {
+			kept = append(kept, p)
+		} else {
+			s.client.counters.foreign.Add(1)
+		}
+	}
+	return kept
+}
+
+// runner is a link that is being run.
+type runner struct {
+	link *clientLink
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// keep has a link over every usable interface until ctx ends or the session is
+// over; then it returns on which interface the server said so.
+func (c *Client) keep(ctx context.Context, s *clientSession, first *clientLink, conn *connection) string {
+	// Links outlive ctx for a moment, to say goodbye.
+	all, stopAll := context.WithCancel(context.WithoutCancel(ctx))
+	running := make(map[string]*runner)
+	start := func(link *clientLink, conn *connection, after <-chan struct{}) {
+		one, stop := context.WithCancel(all)
+		r := &runner{link: link, stop: stop, done: make(chan struct{})}
+		running[link.name] = r
+		c.setRunning(link, true)
+		go func() {
+			defer close(r.done)
+			if after != nil {
+				<-after // two of one interface do not overlap
+			}
+			link.run(one, s, conn)
+		}()
+	}
+	defer func() {
+		stopAll()
+		for _, r := range running {
+			<-r.done
+			c.setRunning(r.link, false)
+		}
+	}()
+	start(first, conn, nil)
+	for {
+		usable := c.candidates("")
+		c.setHostLinks(usable)
+		for name, r := range running {
+			if !slices.ContainsFunc(usable, func(i netmon.Interface) bool { return i.Name == name }) {
+				r.stop()
+				<-r.done
+				c.setRunning(r.link, false)
+				delete(running, name)
+			}
+		}
+		for _, ifc := range usable {
+			r := running[ifc.Name]
+			switch {
+			case r == nil:
+				if link := c.link(ifc); link != nil {
+					start(link, nil, nil)
+				}
+			case r.link.moved(ifc):
+				r.stop()
+				start(c.link(ifc), nil, r.done)
+			case r.link.changed(ifc):
+				c.link(ifc)
+				poke(r.link.kick)
+			}
+		}
+		select {
+		case <-c.wake:
+		case <-s.over:
+			return s.overBy
+		case <-ctx.Done():
+			c.sayGoodbye(running)
+			return ""
+		}
+	}
+}
+
+// sayGoodbye ends the session at the server, over any link.
+func (c *Client) sayGoodbye(running map[string]*runner) {
+	var all sync.WaitGroup
+	for _, r := range running {
+		if conn := c.connectionOf(r.link); conn != nil {
+			all.Go(func() { endConn(conn.control, control.Goodbye{Reason: "the client is ending"}) })
+		}
+	}
+	all.Wait()
+}
+
+// adopt puts the strategy that the server says is in force into force here.
+func (s *clientSession) adopt(st control.Strategy) error {
+	c := s.client
+	c.mu.Lock()
+	same := s.strategy == st
+	s.strategy = st
+	c.mu.Unlock()
+	if same {
+		return nil
+	}
+	c.log.Info("strategy changed", "scheduler", st.Scheduler, "reorder", st.Reorder)
+	return clientSide(st).set(s.driver)
+}
+
+// expired says that there was no link for the grace time, after which the
+// server has forgotten the session.
+func (s *clientSession) expired(grace time.Duration) bool {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s.up == 0 && time.Since(s.lostAt) > grace
+}
+
+// clientCounters are the client's own counters.
+type clientCounters struct {
+	noSession, foreign, sessions, connects, connectErrors atomic.Uint64
+}
+
+// engineClientCounters is clientCounters at one moment.
+type engineClientCounters struct {
+	DropNoSession uint64 `json:"drop_no_session"`     // packet before the first session, or between two
+	DropForeign   uint64 `json:"drop_foreign_source"` // packet from an address that is not the tunnel's
+	Sessions      uint64 `json:"sessions"`            // that have begun
+	Connects      uint64 `json:"connects"`            // control connections that the server welcomed
+	ConnectErrors uint64 `json:"connect_errors"`      // and that came to nothing
+}
+
+func (c *clientCounters) snapshot() engineClientCounters {
+	return engineClientCounters{
+		DropNoSession: c.noSession.Load(),
+		DropForeign:   c.foreign.Load(),
+		Sessions:      c.sessions.Load(),
+		Connects:      c.connects.Load(),
+		ConnectErrors: c.connectErrors.Load(),
+	}
+}

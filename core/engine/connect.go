@@ -1,0 +1,139 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core/config"
+	"github.com/multilink-vpn/multilink/core/control"
+	"github.com/multilink-vpn/multilink/core/netmon"
+	"github.com/multilink-vpn/multilink/core/seal"
+	"github.com/multilink-vpn/multilink/core/underlay"
+)
+
+// Bounds of connecting.
+const (
+	resolveTimeout = 3 * time.Second
+	connectTimeout = 5 * time.Second // for one address, to the Welcome
+	maxAddresses   = 4               // of the server, to try in a row
+)
+
+// connect makes the link's control connection and socket: to the session that
+// ref names, or to a new one.
+func (l *clientLink) connect(ctx context.Context, ref control.SessionRef) (*connection, error) {
+	c := l.client
+	c.mu.Lock()
+	ifc, cfg := l.ifc, *c.cfg
+	c.mu.Unlock()
+
+	base := underlay.Options{Device: l.name, Mark: cfg.Routes.Mark, Mode: underlay.Mode(cfg.Underlay.Mode)}
+	limited, cancel := context.WithTimeout(ctx, resolveTimeout)
+	addresses, err := c.resolver.addresses(limited, base)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	targets := reachable(addresses, ifc, cfg.Underlay.Family)
+	if len(targets) == 0 {
+		return nil, fmt.Errorf("%s has no address and route to reach the server at %v", l.name, addresses)
+	}
+	for _, t := range targets {
+		o := base
+		o.Listen = netip.AddrPortFrom(t.local, 0)
+		o.Remote = netip.AddrPortFrom(t.server, cfg.Server.Port)
+		var conn *connection
+		if conn, err = l.connectTo(ctx, o, &cfg, ref); err == nil {
+			c.counters.connects.Add(1)
+			c.resolver.answered(t.server)
+			return conn, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	return nil, err
+}
+
+// connectTo connects to one address of the server.
+func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *config.Client, ref control.SessionRef) (*connection, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout,
+		fmt.Errorf("no answer from the server at %v within %v", o.Remote, connectTimeout))
+	defer cancel()
+	nc, err := l.client.deps.dialTCP(ctx, o)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	conn, err := control.Client(ctx, nc, cfg.PrivateKey, cfg.ServerKey)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	index := newIndex()
+	welcome, err := conn.Open(ctx, control.Hello{
+		Version: control.Version, Software: "multilink " + l.client.opts.Version,
+		LinkID: l.id, LinkName: l.name, Session: ref, ReceiverIndex: index,
+		Suites: seal.Names(seal.Preferred(seal.HasAES())), Strategy: cfg.Strategy, MTU: cfg.TUN.MTU,
+	})
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	n := &connection{control: conn, welcome: welcome, local: o.Listen.Addr()}
+	if err := n.complete(l, o, index); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// complete derives the keys and opens the socket.
+func (n *connection) complete(l *clientLink, o underlay.Options, index uint32) error {
+	suite, err := seal.ParseSuite(n.welcome.Suite)
+	if err != nil {
+		return err
+	}
+	n.suite = suite
+	n.keys, err = seal.Derive(n.control.Export, seal.Binding{
+		Suite: suite, Link: l.id, ClientIndex: index, ServerIndex: n.welcome.ReceiverIndex,
+	})
+	if err != nil {
+		return err
+	}
+	n.server = netip.AddrPortFrom(o.Remote.Addr(), n.welcome.UDPPort)
+	o.Remote = n.server
+	n.udp, err = l.client.deps.openUDP(o)
+	return err
+}
+
+// causeOf prefers to say that it took too long over what broke by that.
+func causeOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// target is a way to the server.
+type target struct{ local, server netip.Addr }
+
+// reachable returns the server's addresses for which the interface has an
+// address and a route, with that address.
+func reachable(servers []netip.Addr, ifc netmon.Interface, family string) []target {
+	var list []target
+	for _, a := range servers {
+		switch {
+		case a.Is4() && family != config.Family6 && ifc.HasRoute4 && len(ifc.Addrs4) > 0:
+			list = append(list, target{local: ifc.Addrs4[0], server: a})
+		case a.Is6() && family != config.Family4 && ifc.HasRoute6 && len(ifc.Addrs6) > 0:
+			list = append(list, target{local: ifc.Addrs6[0], server: a})
+		}
+	}
+	return list[:min(len(list), maxAddresses)]
+}
+
+func equalInterface(a, b netmon.Interface) bool {
+	same := a.Name == b.Name && a.Index == b.Index && a.HasRoute4 == b.HasRoute4 && a.HasRoute6 == b.HasRoute6
+	return same && a.Gateway4 == b.Gateway4 && a.Gateway6 == b.Gateway6 &&
+		slices.Equal(a.Addrs4, b.Addrs4) && slices.Equal(a.Addrs6, b.Addrs6)
+}

@@ -1,0 +1,275 @@
+package engine
+
+import (
+	"math/bits"
+	"sync"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/session"
+	"github.com/multilink-vpn/multilink/core/tun"
+)
+
+// device is the TUN device as the drivers that share it write to it: one at a
+// time.
+type device struct {
+	tun.Device
+	order sync.Mutex
+}
+
+// datagramWriter is what a driver needs of a socket.
+type datagramWriter interface {
+	Write(data []byte, segment int, p core.Path) error
+}
+
+// driver owns a session: it gives it packets, datagrams and the time, from any
+// goroutine, and carries out what it wants.
+//
+// The order of what leaves is the order in which the session said it: a caller
+// takes the lock of the TUN and of the links it will write to before it lets
+// go of the session. Nobody who holds one of those locks waits for another
+// lock, so there is no circle.
+type driver struct {
+	clock  clock
+	device *device
+	// admit, when set, leaves out of a list of packets from the peer those
+	// that must not reach the TUN.
+	admit func([]core.Packet) []core.Packet
+
+	mu       sync.Mutex
+	session  *session.Session
+	ports    [core.MaxLinks]port
+	deadline core.Time // until then the timer sleeps
+	closed   bool
+
+	wake    chan struct{}
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// port is the way out over one link.
+type port struct {
+	conn  datagramWriter // nil: no such link
+	fail  func(error)    // told when the link cannot send
+	order *sync.Mutex
+}
+
+// output is what one call of the session wants, with the ports of that moment.
+type output struct {
+	session.Output
+	ports [core.MaxLinks]port
+}
+
+// outputs are those that nobody uses, of all drivers: each has grown to the
+// 64 KB runs it once held.
+var outputs = sync.Pool{New: func() any { return new(output) }}
+
+// newDriver makes a driver whose timer runs until Close.
+func newDriver(c clock, cfg session.Config, dev *device, admit func([]core.Packet) []core.Packet) (*driver, error) {
+	s, err := session.New(cfg, c.Now())
+	if err != nil {
+		return nil, err
+	}
+	d := &driver{
+		clock: c, device: dev, admit: admit, session: s,
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	for i := range d.ports {
+		d.ports[i].order = new(sync.Mutex)
+	}
+	go d.runTimer()
+	return d, nil
+}
+
+// Close ends the driver. Calls that come later do nothing.
+func (d *driver) Close() {
+	d.mu.Lock()
+	already := d.closed
+	d.closed = true
+	d.mu.Unlock()
+	if !already {
+		close(d.stop)
+	}
+	<-d.stopped
+}
+
+// HandlePackets takes packets from the TUN.
+func (d *driver) HandlePackets(batch []core.Packet) {
+	if out := d.lock(); out != nil {
+		d.session.HandlePackets(d.clock.Now(), batch, &out.Output)
+		d.unlock(out)
+	}
+}
+
+// HandleDatagrams takes datagrams that came in on a link.
+func (d *driver) HandleDatagrams(id core.LinkID, batch []core.Datagram) {
+	if out := d.lock(); out != nil {
+		d.session.HandleDatagrams(d.clock.Now(), id, batch, &out.Output)
+		d.unlock(out)
+	}
+}
+
+// AddLink adds a link, or replaces its keys and path. fail is called, from any
+// goroutine, when the link's socket says that it cannot send.
+func (d *driver) AddLink(lc session.LinkConfig, conn datagramWriter, fail func(error)) error {
+	return d.do(func(now core.Time, out *session.Output) error {
+		if err := d.session.AddLink(now, lc, out); err != nil {
+			return err
+		}
+		d.ports[lc.ID].conn, d.ports[lc.ID].fail = conn, fail
+		return nil
+	})
+}
+
+// RemoveLink takes a link away.
+func (d *driver) RemoveLink(id core.LinkID) {
+	_ = d.do(func(now core.Time, out *session.Output) error {
+		d.session.RemoveLink(now, id, out)
+		d.ports[id].conn = nil
+		return nil
+	})
+}
+
+// SetRole changes what the user wants of a link.
+func (d *driver) SetRole(id core.LinkID, r session.Role) {
+	_ = d.do(func(now core.Time, out *session.Output) error {
+		d.session.SetRole(now, id, r, out)
+		return nil
+	})
+}
+
+// SetStrategy changes how this end sends.
+func (d *driver) SetStrategy(st session.Strategy) error {
+	return d.do(func(now core.Time, out *session.Output) error {
+		return d.session.SetStrategy(now, st, out)
+	})
+}
+
+// SetReorder changes the resequencer.
+func (d *driver) SetReorder(name string) error {
+	return d.do(func(now core.Time, out *session.Output) error {
+		return d.session.SetReorder(now, name, out)
+	})
+}
+
+// do makes one of the rare calls.
+func (d *driver) do(call func(now core.Time, out *session.Output) error) error {
+	out := d.lock()
+	if out == nil {
+		return errClosed
+	}
+	err := call(d.clock.Now(), &out.Output)
+	d.unlock(out)
+	return err
+}
+
+// Snapshot tells what the session believes.
+func (d *driver) Snapshot() session.Snapshot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.session.Snapshot(d.clock.Now())
+}
+
+// lock takes the session and an output for it; nil when the driver is closed.
+func (d *driver) lock() *output {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	return outputs.Get().(*output)
+}
+
+// unlock lets go of the session and carries out what it wanted.
+func (d *driver) unlock(out *output) {
+	links := d.takePorts(out)
+	if len(out.Packets) > 0 {
+		d.device.order.Lock()
+	}
+	if next := d.session.NextTimeout(); next < d.deadline {
+		d.deadline = next
+		select {
+		case d.wake <- struct{}{}:
+		default: // it will look anyway
+		}
+	}
+	d.mu.Unlock()
+
+	for _, r := range out.Runs {
+		d.send(out, r)
+	}
+	for set := links; set != 0; set &= set - 1 {
+		out.ports[bits.TrailingZeros16(set)].order.Unlock()
+	}
+	if len(out.Packets) > 0 {
+		packets := out.Packets
+		if d.admit != nil {
+			packets = d.admit(packets)
+		}
+		if len(packets) > 0 {
+			_ = d.device.Write(packets) // fails only when the device is closed, at the end
+		}
+		d.device.order.Unlock()
+	}
+
+	out.Runs, out.Packets = out.Runs[:0], out.Packets[:0] // done: not to be done again
+	outputs.Put(out)
+}
+
+// takePorts locks the ports of the links that an output sends on and returns
+// the set of them.
+func (d *driver) takePorts(out *output) (links uint16) {
+	for _, r := range out.Runs {
+		if bit := uint16(1) << r.Link; links&bit == 0 {
+			links |= bit
+			out.ports[r.Link] = d.ports[r.Link]
+			out.ports[r.Link].order.Lock()
+		}
+	}
+	return links
+}
+
+func (d *driver) send(out *output, r session.Run) {
+	p := out.ports[r.Link]
+	if p.conn == nil {
+		return // the link has gone in the same call
+	}
+	if err := p.conn.Write(r.Data, r.Segment, r.Path); err != nil && p.fail != nil {
+		p.fail(err)
+	}
+}
+
+// runTimer calls the session when its deadline has come.
+func (d *driver) runTimer() {
+	defer close(d.stopped)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-d.wake:
+		case <-d.stop:
+			return
+		}
+		timer.Reset(d.catchUp())
+	}
+}
+
+// catchUp calls the session until its next deadline is in the future, and
+// returns how long that is.
+func (d *driver) catchUp() time.Duration {
+	for {
+		out := d.lock()
+		if out == nil {
+			return time.Hour
+		}
+		now := d.clock.Now()
+		if d.deadline = d.session.NextTimeout(); d.deadline > now {
+			wait := min(d.deadline.Sub(now), time.Hour)
+			d.unlock(out)
+			return wait
+		}
+		d.session.HandleTimeout(now, &out.Output)
+		d.unlock(out)
+	}
+}

@@ -1,0 +1,6 @@
+package engine
+
+import "errors"
+
+// errClosed is what a driver answers at the end.
+var errClosed = errors.New("the session has ended")

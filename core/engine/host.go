@@ -1,0 +1,214 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/multilink-vpn/multilink/core/control"
+	"github.com/multilink-vpn/multilink/core/hostnet"
+	"github.com/multilink-vpn/multilink/core/netmon"
+	"github.com/multilink-vpn/multilink/core/tun"
+	"github.com/multilink-vpn/multilink/core/underlay"
+)
+
+// host is what the engine needs of package hostnet.
+type host interface {
+	ApplyClient(hostnet.ClientPlan) error
+	ApplyServer(hostnet.ServerPlan) error
+	SetLinks([]string) error
+	Recovered() []hostnet.Removed
+	Warnings() []string
+	Undo() error
+}
+
+// monitor is what the client needs of package netmon.
+type monitor interface {
+	C() <-chan []netmon.Interface
+	Close()
+}
+
+// serverDeps is where the server touches the machine; tests put other things
+// there.
+type serverDeps struct {
+	check     func() error
+	openHost  func(stateDir, tun string) (host, error)
+	openTUN   func(tun.Options) (tun.Device, error)
+	listenTCP func(netip.AddrPort) (net.Listener, error)
+	openUDP   func(underlay.Options) (underlay.Conn, error)
+}
+
+func realServer() serverDeps {
+	return serverDeps{
+		check:     func() error { return checkRights(roleServer) },
+		openHost:  openRealHost,
+		openTUN:   tun.Open,
+		listenTCP: underlay.ListenTCP,
+		openUDP:   underlay.Open,
+	}
+}
+
+// clientDeps is the same for the client.
+type clientDeps struct {
+	check      func() error
+	openHost   func(stateDir, tun string) (host, error)
+	openTUN    func(tun.Options) (tun.Device, error)
+	newMonitor func(*slog.Logger) (monitor, error)
+	dialTCP    func(context.Context, underlay.Options) (net.Conn, error)
+	openUDP    func(underlay.Options) (underlay.Conn, error)
+	lookup     lookupFunc
+}
+
+func openRealHost(stateDir, tun string) (host, error) {
+	h, err := hostnet.Open(stateDir, tun)
+	if err != nil {
+		return nil, err // not a host of type *hostnet.Host that is nil
+	}
+	return h, nil
+}
+
+// plan is what the server needs of its host.
+func (s *Server) plan() hostnet.ServerPlan {
+	p := hostnet.ServerPlan{TUN: s.device.Name(), MTU: s.cfg.TUN.MTU, Uplink: s.cfg.Uplink}
+	for i, pool := range []netip.Prefix{s.pools.v4, s.pools.v6} {
+		if !pool.IsValid() {
+			continue
+		}
+		p.Addresses = append(p.Addresses, s.gateway[i])
+		if s.cfg.Masquerade {
+			p.Masquerade = append(p.Masquerade, pool.Masked())
+		}
+	}
+	return p
+}
+
+// hostPlan is what decides whether the host has to be configured anew.
+type hostPlan struct {
+	addresses []netip.Prefix
+	mtu       int
+	dns       []netip.Addr
+}
+
+func (p *hostPlan) equal(q *hostPlan) bool {
+	return p != nil && q != nil && p.mtu == q.mtu && slices.Equal(p.addresses, q.addresses) && slices.Equal(p.dns, q.dns)
+}
+
+// openHost claims the tunnel's name on this host, and cleans up after a crash.
+func (c *Client) openHost() error {
+	h, err := c.deps.openHost(c.cfg.StateDir, c.cfg.TUN.Name)
+	if err != nil {
+		return explainHost(err)
+	}
+	for _, r := range h.Recovered() {
+		c.log.Info("cleaned up after a crash", "what", r.String())
+	}
+	c.mu.Lock()
+	c.host, c.plan = h, nil
+	c.mu.Unlock()
+	return nil
+}
+
+// undoHost puts the host back as it was.
+func (c *Client) undoHost() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.host == nil {
+		return nil
+	}
+	h := c.host
+	c.host = nil
+	return h.Undo()
+}
+
+// configureHost gives the host the session's addresses and directs its traffic
+// into the tunnel, unless it is so already.
+func (c *Client) configureHost(s *clientSession, w control.Welcome) error {
+	want := &hostPlan{mtu: s.mtu}
+	for _, a := range s.address {
+		if a.IsValid() {
+			want.addresses = append(want.addresses, a)
+		}
+	}
+	if c.cfg.DNS.Mode != "off" {
+		if want.dns = c.cfg.DNS.Servers; len(want.dns) == 0 {
+			want.dns = w.DNS
+		}
+	}
+	c.mu.Lock()
+	current := c.plan
+	c.mu.Unlock()
+	if current.equal(want) {
+		return nil
+	}
+	if current != nil {
+		c.log.Info("the server gave other addresses: configuring this host again", "addresses", addressTexts(s.address[:]))
+		if err := c.undoHost(); err != nil {
+			return err
+		}
+		if err := c.openHost(); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.host.ApplyClient(c.clientPlan(want)); err != nil {
+		return explainHost(err)
+	}
+	c.plan = want
+	for _, text := range c.host.Warnings() {
+		c.log.Warn(text)
+	}
+	return nil
+}
+
+func (c *Client) clientPlan(want *hostPlan) hostnet.ClientPlan {
+	r := c.cfg.Routes
+	return hostnet.ClientPlan{
+		TUN: c.device.Name(), Addresses: want.addresses, MTU: want.mtu,
+		Mark: r.Mark, Table: r.Table, Priority: hostnet.DefaultPriority,
+		Default: r.Default, Include: r.Include, Exclude: r.Exclude,
+		KillSwitch: c.cfg.KillSwitch, DNS: want.dns, Links: interfaceNames(c.usable),
+	}
+}
+
+// setHostLinks tells the host which interfaces carry links.
+func (c *Client) setHostLinks(list []netmon.Interface) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.host == nil || c.plan == nil {
+		return
+	}
+	if err := c.host.SetLinks(interfaceNames(list)); err != nil {
+		c.log.Warn("cannot prepare an interface for its link", "error", err)
+	}
+}
+
+func interfaceNames(list []netmon.Interface) []string {
+	names := make([]string, len(list))
+	for i, ifc := range list {
+		names[i] = ifc.Name
+	}
+	return names
+}
+
+func realClient() clientDeps {
+	return clientDeps{
+		check:      func() error { return checkRights(roleClient) },
+		openHost:   openRealHost,
+		openTUN:    tun.Open,
+		newMonitor: openRealMonitor,
+		dialTCP:    underlay.DialTCP,
+		openUDP:    underlay.Open,
+		lookup:     hostLookup(),
+	}
+}
+
+func openRealMonitor(log *slog.Logger) (monitor, error) {
+	m, err := netmon.New(netmon.Options{Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}

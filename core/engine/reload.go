@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"strings"
+
+	"github.com/multilink-vpn/multilink/core/config"
+	"github.com/multilink-vpn/multilink/core/control"
+)
+
+// Reload puts a new configuration into force: strategy and interfaces (the
+// caller takes care of the log level). When anything else differs, nothing
+// is changed, and the error says what needs a restart.
+func (c *Client) Reload(next *config.Client) error {
+	c.mu.Lock()
+	now := *c.cfg
+	c.mu.Unlock()
+	rest := *next
+	rest.Strategy, rest.Interfaces, rest.Log = now.Strategy, now.Interfaces, now.Log
+	if err := needsRestart(now, rest); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.cfg = next
+	c.mu.Unlock()
+	c.selectInterfaces()
+	if now.Strategy != next.Strategy {
+		c.askFor(next.Strategy)
+	}
+	return nil
+}
+
+// askFor tells the server of a new strategy over any link that is up: the
+// server's answer puts it into force. Without a link, the Hello of the next
+// one says it.
+func (c *Client) askFor(st control.Strategy) {
+	c.mu.Lock()
+	var conns []*connection
+	for _, l := range c.links {
+		if l.conn != nil {
+			conns = append(conns, l.conn)
+		}
+	}
+	c.mu.Unlock()
+	for _, conn := range conns {
+		if conn.control.Send(control.Reconfigure{Strategy: st}) == nil {
+			return
+		}
+	}
+}
+
+// Reload puts a new configuration into force: the clients that may connect,
+// the strategy, and whether the clients' wishes count (the caller takes care of
+// the log level). When anything else differs, nothing is changed, and the
+// error says what needs a restart.
+func (s *Server) Reload(next *config.Server) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rest := *next
+	rest.Strategy, rest.AllowClientStrategy, rest.Log = s.cfg.Strategy, s.cfg.AllowClientStrategy, s.cfg.Log
+	rest.Clients = s.cfg.Clients
+	if err := needsRestart(*s.cfg, rest); err != nil {
+		return err
+	}
+	if s.state != Up {
+		return fmt.Errorf("the server is %s", s.state)
+	}
+	s.cfg, s.clients = next, clientsByKey(next)
+	s.leases.configure(fixedAddresses(next))
+	for key, c := range s.sessions {
+		if kept := s.leases.byKey[key.String()]; kept == nil || s.moved(c, *kept) {
+			s.log.Info("session ended: its client was changed or removed", "client", c.name)
+			s.endSession(c, control.Goodbye{Reason: "the server's configuration of this client has changed"})
+			continue
+		}
+		if err := s.reconfigure(c, s.strategy(c.strategy)); err != nil {
+			return err
+		}
+		s.announce(c)
+	}
+	return nil
+}
+
+// moved says that a lease has other addresses than its session.
+func (s *Server) moved(c *serverSession, l lease) bool {
+	v4, v6 := s.leases.addresses(l)
+	return c.address != [2]netip.Prefix{v4, v6}
+}
+
+// announce tells a client, over one of its links, which strategy is in force;
+// with the lock held.
+func (s *Server) announce(c *serverSession) {
+	for _, l := range c.links {
+		inForce := control.Reconfigure{Strategy: c.strategy}
+		s.serving.Go(func() { _ = l.conn.Send(inForce) })
+		return
+	}
+}
+
+// needsRestart compares what cannot change while running.
+func needsRestart[T any](now, next T) error {
+	var names []string
+	a, b := reflect.ValueOf(now), reflect.ValueOf(next)
+	for i := range a.NumField() {
+		if !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			names = append(names, a.Type().Field(i).Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("changed settings need a restart, nothing was applied: %s", strings.Join(names, ", "))
+}

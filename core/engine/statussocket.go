@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// statusSocket serves a Status as JSON over HTTP on a Unix socket.
+type statusSocket struct {
+	path   string
+	server *http.Server
+	done   chan struct{}
+}
+
+// openStatusSocket makes the socket, readable by its owner only. A socket that
+// a dead process left is replaced, one that answers is an error.
+func openStatusSocket(path string, status func() Status, log *slog.Logger) (*statusSocket, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("status socket: %w", err)
+	}
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("status socket %s is in use: another multilink with the same tunnel name is running (multilink status --socket %s shows it)", path, path)
+	}
+	listener, err := listenPrivate(path)
+	if err != nil {
+		return nil, fmt.Errorf("status socket: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(status())
+	})
+	s := &statusSocket{
+		path: path,
+		server: &http.Server{
+			Handler:           mux,
+			ReadHeaderTimeout: 5 * time.Second,
+			WriteTimeout:      5 * time.Second,
+			IdleTimeout:       time.Minute,
+			MaxHeaderBytes:    4 << 10,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+		done: make(chan struct{}),
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Warn("status socket failed", "error", err)
+		}
+	}()
+	return s, nil
+}
+
+// listenPrivate makes a Unix socket that is never open to others: it appears
+// under its name when its mode is set.
+func listenPrivate(path string) (net.Listener, error) {
+	hidden := fmt.Sprintf("%s.%d", path, os.Getpid())
+	_ = os.Remove(hidden)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	listener.SetUnlinkOnClose(false) // it would unlink the hidden name
+	err = os.Chmod(hidden, 0o600)
+	if err == nil {
+		err = os.Rename(hidden, path)
+	}
+	if err != nil {
+		listener.Close()
+		_ = os.Remove(hidden)
+		return nil, err
+	}
+	return listener, nil
+}
+
+// Close ends the service and removes the socket.
+func (s *statusSocket) Close() {
+	_ = s.server.Close()
+	<-s.done
+	_ = os.Remove(s.path)
+}
