@@ -124,7 +124,7 @@ func decodeMaxClients(t *table, s *Server) int {
 	space := room(smallest)
 	if n := len(s.Clients); n > space {
 		t.table("addresses").fail(name, quote(smallest.String()),
-			fmt.Sprintf("has room for %d clients, [[clients]] lists %d", space, n), "use a larger pool")
+			fmt.Sprintf("has room for %d, [[clients]] lists %d", space, n), "use a larger pool")
 	}
 	n := get(t, "max_clients", min(defaultMaxClients, space), integer(1, maxMaxClients))
 	if n > space {

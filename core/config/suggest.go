@@ -34,9 +34,13 @@ func show(v any) string {
 func quote(s string) string { return fmt.Sprintf("%q", s) }
 
 // nearest returns the candidate that a misspelt word was probably meant to be,
-// "" if none is close enough: one mistake in three characters.
+// "" if none is close enough: one mistake in three characters. A word of one
+// character is not a misspelling of anything.
 func nearest(word string, candidates []string) string {
-	best, distance := "", len(word)/3+1
+	if len(word) < 2 {
+		return ""
+	}
+	best, distance := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
 		if d := editDistance(word, c); d < distance {
 			best, distance = c, d
