@@ -20,8 +20,9 @@ import (
 	"time"
 )
 
-// HandshakeTimeout bounds the time from the start of a connection to the
-// server's Welcome, on either side.
+// HandshakeTimeout bounds each wait before a connection is established: a
+// client's for the TLS handshake and for the answer to its Hello, a server's for
+// both the handshake and the Hello.
 const HandshakeTimeout = 10 * time.Second
 
 // sendTimeout bounds one Send. Messages are small: if one does not fit into

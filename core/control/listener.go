@@ -18,12 +18,13 @@ import (
 // field means its default.
 type Limits struct {
 	// HalfOpen bounds the connections whose Hello has not come, each of which
-	// costs up to about 100 KB; default 1024. When it is reached, the oldest
+	// costs up to about 40 KB; default 2048. When it is reached, the oldest
 	// connection of the source with most of them is closed. PerSource bounds
-	// them for one source (an IPv4 address or an IPv6 /64); default 256.
+	// them for one source (an IPv4 address or an IPv6 /64); default 1024, so
+	// that a thousand clients behind one address can come at once.
 	HalfOpen, PerSource int
 	// Rate is how many connections per second a source may begin, and Burst
-	// how many at once; default 100 and 1000. Clients behind one translated
+	// how many at once; default 200 and 2000. Clients behind one translated
 	// address are one source.
 	Rate  float64
 	Burst int
@@ -43,10 +44,10 @@ const (
 )
 
 func (l Limits) withDefaults() Limits {
-	l.HalfOpen = defaulted(l.HalfOpen, 1024)
-	l.PerSource = defaulted(l.PerSource, 256)
-	l.Rate = defaulted(l.Rate, 100)
-	l.Burst = defaulted(l.Burst, 1000)
+	l.HalfOpen = defaulted(l.HalfOpen, 2048)
+	l.PerSource = defaulted(l.PerSource, 1024)
+	l.Rate = defaulted(l.Rate, 200)
+	l.Burst = defaulted(l.Burst, 2000)
 	l.Computing = defaulted(l.Computing, max(1, runtime.GOMAXPROCS(0)/2))
 	l.Timeout = defaulted(l.Timeout, HandshakeTimeout)
 	return l
