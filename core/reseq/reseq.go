@@ -84,6 +84,7 @@ type Resequencer interface {
 
 // table holds every resequencer by name.
 var table = map[string]func() Resequencer{
+	"flow":   func() Resequencer { return newFlow() },
 	"global": func() Resequencer { return newGlobal() },
 	"none":   func() Resequencer { return &passThrough{} },
 }

@@ -25,7 +25,7 @@ func (s *sink) Deliver(p core.Packet, held *packet.Packet) {
 
 func arrival(seq uint32, flags wire.Flags) *Arrival {
 	return &Arrival{
-		Header: wire.PacketHeader{Sequence: seq, Flags: flags},
+		Header: wire.PacketHeader{Sequence: seq, Bucket: 1, BucketSequence: uint16(seq), Flags: flags},
 		Packet: core.Packet{Data: binary.BigEndian.AppendUint32(nil, seq)},
 	}
 }
@@ -35,7 +35,7 @@ func newEnv() *Env {
 }
 
 func TestUnknownName(t *testing.T) {
-	if _, err := New("nonsense"); err == nil || err.Error() != `unknown resequencer "nonsense": one of global, none` {
+	if _, err := New("nonsense"); err == nil || err.Error() != `unknown resequencer "nonsense": one of flow, global, none` {
 		t.Errorf("error %v", err)
 	}
 }
@@ -122,11 +122,58 @@ func TestGlobalWithoutRoomInThePool(t *testing.T) {
 	}
 }
 
+// TestFlowKnowsLostFromLate: a gap is given up when both links have passed it,
+// not before, and not while a repair may come.
+func TestFlowKnowsLostFromLate(t *testing.T) {
+	on := func(link core.LinkID, seq uint32) *Arrival {
+		a := arrival(seq, 0)
+		a.Link = link
+		return a
+	}
+	f, e, out := newFlow(), newEnv(), &sink{}
+	e.Links = 3
+	for _, a := range []*Arrival{on(0, 0), on(1, 1), on(0, 3), on(0, 4)} {
+		f.Push(e, a, out)
+	}
+	if want := []uint32{0, 1}; !slices.Equal(out.got, want) {
+		t.Fatalf("%v, want %v: link 1 may still deliver 2", out.got, want)
+	}
+	e.OpenGaps = 1
+	f.Push(e, on(1, 5), out)
+	if want := []uint32{0, 1}; !slices.Equal(out.got, want) {
+		t.Fatalf("%v, want %v: a repair may come", out.got, want)
+	}
+	e.OpenGaps = 0
+	f.HandleTimeout(e, out)
+	if want := []uint32{0, 1, 3, 4, 5}; !slices.Equal(out.got, want) {
+		t.Fatalf("%v, want %v: 2 is lost for certain", out.got, want)
+	}
+	if f.NextTimeout() != core.Never || f.Stats().GapsSkipped != 1 {
+		t.Errorf("deadline %d, %+v", f.NextTimeout(), f.Stats())
+	}
+}
+
+func TestFlowsDoNotWaitForOneAnother(t *testing.T) {
+	f, e, out := newFlow(), newEnv(), &sink{}
+	e.OpenGaps = 1
+	f.Push(e, arrival(0, 0), out)
+	f.Push(e, arrival(2, 0), out)
+	other := arrival(77, 0)
+	other.Header.Bucket = 2
+	f.Push(e, other, out)
+	unordered := arrival(99, 0)
+	unordered.Header.Bucket = wire.Unordered
+	f.Push(e, unordered, out)
+	if want := []uint32{0, 77, 99}; !slices.Equal(out.got, want) {
+		t.Fatalf("%v, want %v", out.got, want)
+	}
+}
+
 // TestEachOnceAndInOrder: whatever order packets arrive in, each that arrives
 // is delivered exactly once, and in order when none had to be given up.
 func TestEachOnceAndInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r, _ := New("global")
+		r, _ := New(rapid.SampledFrom([]string{"global", "flow"}).Draw(t, "resequencer"))
 		e, out := newEnv(), &sink{}
 		start := rapid.Uint32().Draw(t, "start")
 		n := rapid.IntRange(1, 200).Draw(t, "packets")

@@ -72,7 +72,7 @@ type Queue interface {
 type View struct {
 	Now   core.Time
 	Links []Link // those that can carry data, by ID
-	Queue Queue  // never empty
+	Queue Queue  // not empty when Pick is called
 	// Budget is what the peer's resequencer may hold, in bytes, and Blocked
 	// how often it had to wait for a packet from a slower link.
 	Budget  int
@@ -100,6 +100,13 @@ type Scheduler interface {
 	Sent(now core.Time, id core.LinkID, bytes int)
 }
 
+// Backlogger is a Scheduler that needs a backlog to use all links: Backlog is
+// how much, in bytes, which is not taken for congestion. The view's queue may
+// be empty.
+type Backlogger interface {
+	Backlog(v *View) int
+}
+
 // Set is a set of links.
 type Set uint16
 
@@ -117,6 +124,7 @@ func (s Set) Has(id core.LinkID) bool { return s&(1<<id) != 0 }
 
 // table holds every scheduler by name.
 var table = map[string]func() Scheduler{
+	"earliest":       func() Scheduler { return &earliest{} },
 	"lowest-latency": func() Scheduler { return &lowestLatency{} },
 	"minrtt":         func() Scheduler { return minRTT{} },
 	"redundant":      func() Scheduler { return redundant{} },

@@ -76,6 +76,10 @@ func (s *Session) conditions() queue.Conditions {
 		c.Rate += max(e.Rate, float64(e.Window)/e.SRTT.Seconds())
 		c.RTT = max(c.RTT, e.SRTT+repairShare(repair, e.Loss))
 	}
+	if b, ok := s.sched.(sched.Backlogger); ok {
+		s.look()
+		c.Ahead = float64(b.Backlog(&s.view))
+	}
 	return c
 }
 

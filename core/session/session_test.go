@@ -12,8 +12,8 @@ import (
 const mbit = 1e6 / 8
 
 func TestLinksComeUpAndCarryPackets(t *testing.T) {
-	for _, scheduler := range []string{"wrr", "minrtt", "lowest-latency", "redundant"} {
-		for _, reorder := range []string{"none", "global"} {
+	for _, scheduler := range []string{"earliest", "wrr", "minrtt", "lowest-latency", "redundant"} {
+		for _, reorder := range []string{"none", "global", "flow"} {
 			for _, controlled := range []bool{true, false} {
 				st := wholeStrategy
 				st.Scheduler, st.RateControl = scheduler, controlled

@@ -1,0 +1,151 @@
+package sched
+
+import (
+	"slices"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
+
+// earliest lets the links pull packets so that they arrive in order: the link
+// that delivers soonest takes the head of the queue, and one that is later by
+// some time takes the packet which the faster links will have delivered all
+// before by then. A packet is bound to a link only when that link can send it.
+//
+// It joins earliest-arrival scheduling (OTIAS, Yang et al., "Out-of-order
+// transmission for in-order arrival scheduling for multipath TCP", AINA 2014)
+// with pacing at the links' own rates and late binding; docs/schedulers.md has
+// the reasons and the figures.
+type earliest struct {
+	order []arrival // scratch
+}
+
+// arrival is a link with the time after which what it takes has arrived.
+type arrival struct {
+	link  *Link
+	after time.Duration // one-way, with the repair of what it loses
+}
+
+// Constants of earliest.
+const (
+	// aheadSlack is the difference between links, in bytes, that is not worth
+	// taking packets out of order for.
+	aheadSlack = 2 * 1500
+	// burstTime of a link's rate is taken in one go.
+	burstTime  = 250 * time.Microsecond
+	burstMost  = 32
+	repairLoss = 2e-4 // loss from which all packets count as needing repair
+	cleanLoss  = 5e-5
+)
+
+func (*earliest) Name() string { return "earliest" }
+
+func (s *earliest) Pick(v *View) (Choice, core.Time, bool) {
+	s.rank(v)
+	wake := core.Never
+	head := v.Queue.At(0)
+	for _, a := range s.order {
+		l := a.link
+		if !l.Open {
+			wake = min(wake, l.OpensAt)
+			continue
+		}
+		if i, ok := s.index(v.Queue, a, head); ok {
+			return Choice{From: i, Count: burst(l), Links: Of(l.ID)}, 0, true
+		}
+	}
+	return Choice{}, wake, false
+}
+
+// rank orders the candidates by arrival. Links that are silent take part only
+// when all are.
+func (s *earliest) rank(v *View) {
+	s.order = s.order[:0]
+	repair := repairTime(v.Links)
+	calm := slices.ContainsFunc(v.Links, func(l Link) bool { return !l.Suspect })
+	candidates(v.Links, func(l *Link) {
+		if l.Suspect && calm {
+			return
+		}
+		after := l.Delay
+		if l.Loss > cleanLoss {
+			after += time.Duration(float64(repair) * min(1, l.Loss/repairLoss))
+		}
+		s.order = append(s.order, arrival{l, after})
+	})
+	slices.SortStableFunc(s.order, func(a, b arrival) int { return int(a.after - b.after) })
+}
+
+// repairTime is how long a repair takes on the fastest link.
+func repairTime(links []Link) time.Duration {
+	best := time.Duration(-1)
+	for i := range links {
+		if t := links[i].SRTT + 2*links[i].RTTVar; best < 0 || t < best {
+			best = t
+		}
+	}
+	return max(0, best) + 3*time.Millisecond
+}
+
+// index is the packet that a should take: the one that arrives in order. ok is
+// false when the faster links will have sent all there is by then.
+func (s *earliest) index(q Queue, a arrival, head Packet) (i int, ok bool) {
+	if ahead := s.ahead(a); ahead > aheadSlack && s.othersTake(q, a.link, head) {
+		if float64(q.Bytes()) <= ahead {
+			return 0, false
+		}
+		i = q.Find(int(ahead))
+	}
+	// A link carries the packets of a bucket in growing order: the receiver
+	// infers from it what is lost.
+	for ; i < q.Len(); i++ {
+		p := q.At(i)
+		last, carried := q.LastSequence(a.link.ID, p.Bucket)
+		if !carried || int16(p.Sequence-last) > 0 {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// ahead is what the faster links deliver before a would, in bytes.
+func (s *earliest) ahead(a arrival) float64 {
+	sum := 0.0
+	for _, f := range s.order {
+		if f.after < a.after {
+			sum += f.link.Rate * (a.after - f.after).Seconds()
+		}
+	}
+	return sum
+}
+
+// othersTake tells whether a link other than l may still take the head: if
+// none may, l must, or it would be stranded.
+func (s *earliest) othersTake(q Queue, l *Link, head Packet) bool {
+	for _, o := range s.order {
+		if o.link == l {
+			continue
+		}
+		last, carried := q.LastSequence(o.link.ID, head.Bucket)
+		if !carried || int16(head.Sequence-last) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Backlog is what the latest link needs to see ahead of its packets.
+func (s *earliest) Backlog(v *View) int {
+	s.rank(v)
+	if len(s.order) == 0 {
+		return 0
+	}
+	return int(s.ahead(s.order[len(s.order)-1]))
+}
+
+// burst is the number of packets a link takes in one go.
+func burst(l *Link) int {
+	return max(1, min(burstMost, int(l.Rate*burstTime.Seconds()/1500)))
+}
+
+func (*earliest) Sent(core.Time, core.LinkID, int) {}
