@@ -183,10 +183,10 @@ func TestClientMistakes(t *testing.T) {
 		{"twice", "grace = \"1m\"\ngrace = \"2m\"", `5:1: `},
 
 		{"scheduler", `scheduler = "wr"`, `4:13: scheduler = "wr": did you mean "wrr"? must be one of ` + schedulers},
-		{"scheduler not there yet", `scheduler = "earliest"`, `4:13: scheduler = "earliest": must be one of ` + schedulers},
+		{"scheduler of no likeness", `scheduler = "quantum"`, `4:13: scheduler = "quantum": must be one of ` + schedulers},
 		{"scheduler of a direction", `scheduler = {up = "x"}`, `4:19: scheduler.up = "x": must be one of ` + schedulers},
 		{"scheduler as a list", `scheduler = ["wrr"]`, `4:13: scheduler = ["wrr"]: must be one of ` + schedulers},
-		{"reorder", `reorder = "flow"`, `4:11: reorder = "flow": must be one of ` + resequencers},
+		{"reorder", `reorder = "sorted"`, `4:11: reorder = "sorted": must be one of ` + resequencers},
 		{"rate control", `rate_control = "no"`, `4:16: rate_control = "no": must be true or false`},
 		{"retransmit", `retransmit = 1`, `4:14: retransmit = 1: must be true or false`},
 		{"equalize", `equalize = true`, `4:12: equalize = true: must be one of auto, on, off`},
