@@ -61,8 +61,9 @@ type Queue struct {
 // whatever the configuration says. A second of 700 Mbit/s fits.
 const MaxHeld = 1 << 16
 
-// bytes returns the queue's bound in bytes under cfg, 0 for none.
-func (cfg *Config) queueBytes() int {
+// QueueBytes returns the tighter of the bounds in bytes and in time, as bytes;
+// 0 for none.
+func (cfg *Config) QueueBytes() int {
 	limit := cfg.Queue.Bytes
 	rate := cfg.Rate
 	if cfg.Trace != nil {

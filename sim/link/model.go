@@ -83,7 +83,7 @@ type item struct {
 
 // New makes a model. A trace in cfg starts at time 0.
 func New(cfg Config, seed uint64) *Model {
-	m := &Model{cfg: cfg, dice: newDice(seed), queueBytes: cfg.queueBytes()}
+	m := &Model{cfg: cfg, dice: newDice(seed), queueBytes: cfg.QueueBytes()}
 	m.service.configure(&cfg, 0)
 	return m
 }
@@ -105,7 +105,7 @@ func (m *Model) Blackhole(on bool) { m.blackhole = on }
 func (m *Model) Set(now int64, cfg Config) {
 	m.advance(now)
 	m.cfg = cfg
-	m.queueBytes = cfg.queueBytes()
+	m.queueBytes = cfg.QueueBytes()
 	finish := m.service.change(&cfg, now)
 	if m.queue.count > 0 {
 		m.finish = finish

@@ -29,7 +29,7 @@ func TestTraceRate(t *testing.T) {
 	}
 	// A time bounds the queue by the mean rate: 18 Mbit/s for 1 ms.
 	cfg := Config{Trace: mustTrace(t, "1 1 2"), Queue: Queue{Time: time.Millisecond}}
-	if got := cfg.queueBytes(); got != 2250 {
+	if got := cfg.QueueBytes(); got != 2250 {
 		t.Fatalf("a queue of 1 ms has %d bytes, want 2250", got)
 	}
 }
