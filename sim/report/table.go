@@ -30,6 +30,9 @@ func WriteText(w io.Writer, r *Result) error {
 		}
 		fmt.Fprintf(t, "  %s\t%s\t%s\n", mark, e.Expr, e.Sides())
 	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Measurements)) {
 		group, ok := r.Measurements[name].(map[string]any)
 		switch {
@@ -89,7 +92,7 @@ func writeGroup(w io.Writer, name string, v any) {
 		parts = append(parts, key+" "+withUnit(key, values[key]))
 	}
 	if len(parts) > 0 {
-		fmt.Fprintf(w, "  %s\t%s\t\n", name, strings.Join(parts, ", "))
+		fmt.Fprintf(w, "  %s\t%s\n", name, strings.Join(parts, ", "))
 	}
 }
 
@@ -107,8 +110,11 @@ func flattenInto(values map[string]any, key string, v any) {
 // withUnit shows a measurement in the unit that its name implies.
 func withUnit(name string, v any) string {
 	n, ok := toFloat(v)
-	if !ok {
+	switch {
+	case !ok:
 		return fmt.Sprint(v)
+	case math.IsNaN(n):
+		return "-"
 	}
 	switch group, _, _ := strings.Cut(name, "."); group {
 	case "goodput":
