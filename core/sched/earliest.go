@@ -32,10 +32,8 @@ const (
 	// taking packets out of order for.
 	aheadSlack = 2 * 1500
 	// burstTime of a link's rate is taken in one go.
-	burstTime  = 250 * time.Microsecond
-	burstMost  = 32
-	repairLoss = 2e-4 // loss from which all packets count as needing repair
-	cleanLoss  = 5e-5
+	burstTime = 250 * time.Microsecond
+	burstMost = 32
 )
 
 func (*earliest) Name() string { return "earliest" }
@@ -61,30 +59,14 @@ func (s *earliest) Pick(v *View) (Choice, core.Time, bool) {
 // when all are.
 func (s *earliest) rank(v *View) {
 	s.order = s.order[:0]
-	repair := repairTime(v.Links)
 	calm := slices.ContainsFunc(v.Links, func(l Link) bool { return !l.Suspect })
 	candidates(v.Links, func(l *Link) {
 		if l.Suspect && calm {
 			return
 		}
-		after := l.Delay
-		if l.Loss > cleanLoss {
-			after += time.Duration(float64(repair) * min(1, l.Loss/repairLoss))
-		}
-		s.order = append(s.order, arrival{l, after})
+		s.order = append(s.order, arrival{l, l.Delay + l.Repair})
 	})
 	slices.SortStableFunc(s.order, func(a, b arrival) int { return int(a.after - b.after) })
-}
-
-// repairTime is how long a repair takes on the fastest link.
-func repairTime(links []Link) time.Duration {
-	best := time.Duration(-1)
-	for i := range links {
-		if t := links[i].SRTT + 2*links[i].RTTVar; best < 0 || t < best {
-			best = t
-		}
-	}
-	return max(0, best) + 3*time.Millisecond
 }
 
 // index is the packet that a should take: the one that arrives in order. ok is

@@ -35,6 +35,9 @@ type Link struct {
 	Base   time.Duration // of the empty link
 	Delay  time.Duration // that a packet sent now would see
 	Jitter time.Duration
+	// Repair is what the link's losses add to the delay until its packets
+	// have all arrived; 0 where losses are rare or not repaired.
+	Repair time.Duration
 	Rate   float64 // delivery rate, bytes/s; 0: unknown
 	Loss   float64 // share of recent datagrams lost
 

@@ -67,17 +67,12 @@ func (s *Session) conditions() queue.Conditions {
 	if !s.cfg.Send.RateControl {
 		return c
 	}
-	repair := s.repairTime()
-	for _, l := range s.order {
-		if !l.usable() {
-			continue
-		}
-		e := l.tx.Estimate()
-		c.Rate += max(e.Rate, float64(e.Window)/e.SRTT.Seconds())
-		c.RTT = max(c.RTT, e.SRTT+repairShare(repair, e.Loss))
+	s.look()
+	for _, l := range s.view.Links {
+		c.Rate += max(l.Rate, float64(l.Window)/l.SRTT.Seconds())
+		c.RTT = max(c.RTT, l.SRTT+l.Repair)
 	}
 	if b, ok := s.sched.(sched.Backlogger); ok {
-		s.look()
 		c.Ahead = float64(b.Backlog(&s.view))
 	}
 	return c
@@ -115,6 +110,7 @@ func (s *Session) look() {
 	v.Now, v.Queue = s.now, s.queue
 	v.Budget = reseq.MaxBytes
 	v.Links = v.Links[:0]
+	s.repairing = s.repairTime()
 	for _, l := range s.order {
 		if l.usable() {
 			v.Links = append(v.Links, sched.Link{ID: l.id})
@@ -131,7 +127,7 @@ func (s *Session) refresh(v *sched.Link) {
 	v.Backup, v.Suspect = l.role == Backup, l.health == suspect
 	v.Known, v.SRTT, v.RTTVar, v.MinRTT = e.Known, e.SRTT, e.RTTVar, e.MinRTT
 	v.Base, v.Delay, v.Jitter = e.Base, e.Delay, e.Jitter
-	v.Rate, v.Loss = e.Rate, e.Loss
+	v.Rate, v.Loss, v.Repair = e.Rate, e.Loss, repairShare(s.repairing, e.Loss)
 	v.InFlight, v.Window = e.InFlight, e.Window
 	v.Sent, v.Acked, v.Lost = st.Bytes, st.AckedBytes, st.LostBytes
 }
@@ -232,11 +228,18 @@ func (s *Session) repairTime() time.Duration {
 
 const repairSlack = 3 * time.Millisecond
 
+// Loss below which a link counts as clean, and from which all its packets count
+// as needing repair: a resequenced flow waits for each.
+const (
+	cleanLoss = 5e-5
+	dirtyLoss = 2e-4
+)
+
 // repairShare is the part of the repair time that counts for a link of the
-// given loss: nothing on a clean one, all of it from 2e-4 on.
+// given loss.
 func repairShare(repair time.Duration, loss float64) time.Duration {
-	if loss < 5e-5 {
+	if loss < cleanLoss {
 		return 0
 	}
-	return time.Duration(float64(repair) * min(1, loss/2e-4))
+	return time.Duration(float64(repair) * min(1, loss/dirtyLoss))
 }

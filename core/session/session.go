@@ -33,14 +33,15 @@ type Session struct {
 	env    reseq.Env
 	random *rand.Rand
 
-	links   [core.MaxLinks]*linkState
-	order   []*linkState // those that exist, by ID
-	view    sched.View
-	ack     wire.Ack
-	frames  wire.FrameParser
-	report  []byte // scratch for a body of frames
-	lost    []link.Lost
-	ackLink core.LinkID // carries the reports
+	links     [core.MaxLinks]*linkState
+	order     []*linkState // those that exist, by ID
+	view      sched.View
+	repairing time.Duration // what repairTime said when the view was filled
+	ack       wire.Ack
+	frames    wire.FrameParser
+	report    []byte // scratch for a body of frames
+	lost      []link.Lost
+	ackLink   core.LinkID // carries the reports
 
 	now         core.Time // of the call under way
 	wake        core.Time // when the scheduler wants to be asked again
