@@ -1,0 +1,123 @@
+package lab
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+)
+
+// abandon makes what a run with one link makes, and a process in it, then
+// forges the manifest to be of a process that is gone.
+func abandon(t *testing.T) (*manifest, *exec.Cmd) {
+	t.Helper()
+	n := newNames()
+	m, err := newManifest(n, "abandoned", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.clear() })
+	s, err := newSpace(n.client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	cmd := exec.Command("/bin/sh", "-c", "sleep 1000 & wait")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), runVariable + "=" + n.id}
+	if err := nsdo.Start(s.ns, cmd, nil); err != nil {
+		t.Fatal(err)
+	}
+	m.Start++ // another process with this PID
+	text, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.path(), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return m, cmd
+}
+
+func TestSweepRemovesWhatAKilledRunLeft(t *testing.T) {
+	needRoot(t)
+	m, cmd := abandon(t)
+	var log strings.Builder
+	if err := Sweep(&log); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), m.ID) {
+		t.Errorf("the log does not tell: %q", log.String())
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("the process was not killed")
+	}
+	if left := processesOf(m.ID); len(left) > 0 {
+		t.Errorf("processes %v are left", left)
+	}
+	for _, path := range []string{m.path(), m.folder(), "/run/netns/" + m.Namespaces[0]} {
+		if _, err := os.Lstat(path); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+}
+
+func TestSweepLeavesRunsThatGoOn(t *testing.T) {
+	needRoot(t)
+	m, err := newManifest(newNames(), "going on", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := m.clear(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := Sweep(os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(m.path()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestManifestsThatNobodyWrote(t *testing.T) {
+	needRoot(t)
+	n := newNames()
+	for _, text := range []string{
+		`{`,
+		`{"id":"other"}`,
+		`{"id":"` + n.id + `","namespaces":["somebody-elses"]}`,
+		`{"id":"` + n.id + `","namespaces":["` + n.prefix() + `-/../x"]}`,
+	} {
+		path := (&manifest{ID: n.id}).path()
+		if err := os.MkdirAll(runDir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readManifest(path); err == nil {
+			t.Errorf("%s was taken", text)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestProcessStart(t *testing.T) {
+	first, err := processStart(os.Getpid())
+	if err != nil || first == 0 {
+		t.Fatalf("own start: %d, %v", first, err)
+	}
+	again, _ := processStart(os.Getpid())
+	if again != first {
+		t.Errorf("%d, then %d", first, again)
+	}
+	if _, err := processStart(1 << 30); err == nil {
+		t.Error("a process that is not there has a start")
+	}
+}

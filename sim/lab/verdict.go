@@ -1,0 +1,146 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/multilink-vpn/multilink/sim/report"
+	"github.com/multilink-vpn/multilink/sim/scenario"
+)
+
+// Run runs a scenario with its baselines and judges it. The error says that
+// the testbed could not do its part: it wraps ErrMachine where the machine
+// lacks something, and is the context's where that ended. What the product
+// does wrong is in the result.
+func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result, error) {
+	began := time.Now()
+	if o.Seed != nil {
+		seeded := *sc
+		seeded.Seed = *o.Seed
+		sc = &seeded
+	}
+	base, err := baselines(ctx, sc, o)
+	if err != nil {
+		return nil, err
+	}
+	result := &report.Result{Scenario: sc.Name, Backend: "netns", Seed: sc.Seed}
+	err = runOnce(ctx, sc, o, sc.Name, func(r *run) {
+		if sc.Baseline != "" {
+			r.found.measurements[sc.Baseline] = base.measurements
+		}
+		r.judge(result, base)
+		result.Seconds = time.Since(began).Seconds()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// judge fills in the result of a run.
+func (r *run) judge(result *report.Result, base baseline) {
+	result.Impair = r.impair
+	result.Measurements = floats(r.found.measurements).(map[string]any)
+	result.Series = r.found.series
+	result.Emulator = r.found.health
+	result.Environment = r.machine
+	down, up := scenario.Capacity(r.sc)
+	result.Measurements["capacity"] = map[string]any{"down": down, "up": up}
+	result.Expectations = scenario.Evaluate(r.sc, result.Measurements)
+	broken := append(base.broken, r.broken...)
+	unsure := base.unsure
+	if yes, why := r.found.health.Inconclusive(); yes {
+		unsure = append(unsure, why)
+	}
+	result.Verdict, result.Reason = verdict(broken, unsure, result.Expectations)
+}
+
+// verdict weighs what was found. What no run may pass with counts whatever the
+// emulator did; all else only if the emulator kept its accuracy.
+func verdict(broken, unsure []string, judged []report.Expectation) (report.Verdict, string) {
+	if len(broken) > 0 {
+		return report.Fail, strings.Join(broken, "\n")
+	}
+	if len(unsure) > 0 {
+		return report.Inconclusive, strings.Join(unsure, "; ")
+	}
+	for _, e := range judged {
+		if !e.OK {
+			return report.Fail, ""
+		}
+	}
+	return report.Pass, ""
+}
+
+// baseline is what the runs with one link each found.
+type baseline struct {
+	measurements map[string]any // by link, then by traffic
+	broken       []string
+	unsure       []string
+}
+
+// baselines runs the scenario's traffic with each link alone, if the scenario
+// asks for it: through the tunnel ("alone") or past it ("bare").
+func baselines(ctx context.Context, sc *scenario.Scenario, o Options) (baseline, error) {
+	b := baseline{measurements: map[string]any{}}
+	if sc.Baseline == "" {
+		return b, nil
+	}
+	o.Keep, o.PcapDir = false, ""
+	for i, l := range sc.Links {
+		label := fmt.Sprintf("%s (%s %s)", sc.Name, sc.Baseline, l.Name)
+		err := runOnce(ctx, single(sc, i), o, label, func(r *run) {
+			b.measurements[l.Name] = r.found.measurements
+			for _, text := range r.broken {
+				b.broken = append(b.broken, label+": "+text)
+			}
+			if yes, why := r.found.health.Inconclusive(); yes {
+				b.unsure = append(b.unsure, label+": "+why)
+			}
+		})
+		if err != nil {
+			return b, fmt.Errorf("baseline %s %s: %w", sc.Baseline, l.Name, err)
+		}
+	}
+	return b, nil
+}
+
+// single is a scenario's traffic through the tunnel with link i alone, from
+// the start and without any timeline; for a bare baseline it goes past the
+// tunnel.
+func single(sc *scenario.Scenario, i int) *scenario.Scenario {
+	one := *sc
+	l := sc.Links[i]
+	l.Present = true
+	one.Links = []scenario.Link{l}
+	one.Baseline, one.Timeline, one.Expect, one.Traffic, one.Bottlenecks = "", nil, nil, nil, nil
+	for _, b := range sc.Bottlenecks {
+		for _, name := range b.Links {
+			if name == l.Name {
+				b.Links = []string{name}
+				one.Bottlenecks = append(one.Bottlenecks, b)
+				break
+			}
+		}
+	}
+	for _, t := range sc.Traffic {
+		if t.Via.Kind != "tunnel" {
+			continue
+		}
+		if sc.Baseline == "bare" {
+			t.Via = scenario.Via{Kind: "link", Link: l.Name}
+			if sc.Underlay == scenario.Underlay6 {
+				t.IP = 6
+			} else if sc.Underlay == scenario.Underlay4 {
+				t.IP = 4
+			}
+		}
+		one.Traffic = append(one.Traffic, t)
+	}
+	if sc.Baseline == "bare" {
+		one.Client, one.Server = nil, nil
+	}
+	return &one
+}
