@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// interruptible returns a context that ends with the first interrupt, so that
+// the lab removes what it made. The second ends the program at once; the next
+// run removes what that leaves.
+func (a *app) interruptible(parent context.Context) (context.Context, func()) {
+	return a.onSignals(parent, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+}
+
+func (a *app) onSignals(parent context.Context, signals ...os.Signal) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(parent)
+	came := make(chan os.Signal, 2)
+	signal.Notify(came, signals...)
+	go func() {
+		select {
+		case _, more := <-came:
+			if !more {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+		fmt.Fprintln(a.err, "multilink-sim: interrupted: removing what was made (once more to stop at once)")
+		cancel()
+		if _, more := <-came; more {
+			os.Exit(exitInconclusive)
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(came)
+		cancel()
+		close(came)
+	}
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/multilink-vpn/multilink/sim/lab"
+	"github.com/multilink-vpn/multilink/sim/report"
+	"github.com/multilink-vpn/multilink/sim/scenario"
+)
+
+// runFlags are the flags of run.
+type runFlags struct {
+	backend, impair string
+	seed            uint64
+	set             []string
+	json, junit     string
+	report          string
+	pcap            string
+	binary          string
+	keep            bool
+	verbose         bool
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run FILE...",
+		Short: "Run scenarios one after another",
+		Long: "Run scenarios one after another; a folder stands for all scenarios in it.\n\n" +
+			"Exit status: 0 every expectation held, 1 one failed, 2 the scenario or the usage is\n" +
+			"wrong (nothing was started), 3 this machine lacks something, 4 inconclusive. Of several\n" +
+			"scenarios the worst counts, in the order 1, 3, 4, 0.",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: scenarioFiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o := lab.Options{Impair: f.impair, PcapDir: f.pcap, Keep: f.keep, Log: io.Discard}
+			if f.verbose || f.keep {
+				o.Log = a.err
+			}
+			if cmd.Flags().Changed("seed") {
+				o.Seed = &f.seed
+			}
+			return a.run(cmd.Context(), args, f, o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.backend, "backend", "netns", "netns, the real programs in namespaces, or virtual time (not there yet)")
+	flags.StringVar(&f.impair, "impair", "auto", "who impairs the links: auto, netem or user")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of the impairments (default: the scenario's)")
+	addSet(cmd, &f.set)
+	flags.StringVar(&f.json, "json", "", "write the results as JSON to this file (- is the standard output)")
+	flags.StringVar(&f.junit, "junit", "", "write the results as JUnit XML to this file")
+	flags.StringVar(&f.report, "report", "", "write a report with charts to this folder (not there yet)")
+	flags.StringVar(&f.pcap, "pcap", "", "write captures of each link, the tunnel and the hosts to this folder")
+	flags.StringVar(&f.binary, "binary", "", "the multilink program to test (default: beside this one, else in $PATH)")
+	flags.BoolVar(&f.keep, "keep", false, "leave the namespaces up and print how to enter them")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print what the testbed does")
+	completeWords(cmd, "backend", "netns", "virtual")
+	completeWords(cmd, "impair", impairModes...)
+	return cmd
+}
+
+var impairModes = []string{"auto", "netem", "user"}
+
+func completeWords(cmd *cobra.Command, flag string, words ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag does not exist
+	}
+}
+
+// run checks everything there is to check, then runs the scenarios and writes
+// what was asked for.
+func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	scenarios, err := a.load(paths, f.set)
+	if err != nil {
+		return err
+	}
+	for _, sc := range scenarios {
+		if err := supported(sc); err != nil {
+			return err
+		}
+		if o.Seed != nil {
+			sc.Seed = *o.Seed
+		}
+	}
+	if o.Binary, err = findBinary(f.binary); err != nil {
+		return err
+	}
+	if f.pcap != "" {
+		if err := os.MkdirAll(f.pcap, 0o755); err != nil {
+			return usageError("--pcap: %w", err)
+		}
+	}
+	ctx, stop := a.interruptible(ctx)
+	defer stop()
+	if err := a.lab.Sweep(o.Log); err != nil {
+		fmt.Fprintf(a.err, "multilink-sim: what an earlier run left could not be removed: %v\n", err)
+	}
+	results, code := a.runAll(ctx, scenarios, f.json == "-", o)
+	if err := a.write(f, results); err != nil {
+		return &exitError{worst(code, exitFailed), err}
+	}
+	if code != exitHeld {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// check refuses values of flags before anything is started.
+func (f *runFlags) check() error {
+	switch f.backend {
+	case "netns":
+	case "virtual":
+		return notYet("the virtual backend")
+	default:
+		return usageError("--backend = %q: must be netns or virtual", f.backend)
+	}
+	if f.report != "" {
+		return notYet("--report")
+	}
+	if !slices.Contains(impairModes, f.impair) {
+		return usageError("--impair = %q: must be one of %s", f.impair, strings.Join(impairModes, ", "))
+	}
+	for flag, path := range map[string]string{"--json": f.json, "--junit": f.junit} {
+		if path == "" || path == "-" && flag == "--json" {
+			continue
+		}
+		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+			return usageError("%s = %q: there is no folder %s", flag, path, filepath.Dir(path))
+		}
+	}
+	return nil
+}
+
+// runAll runs the scenarios until one is interrupted, and shows each result.
+// Every one that was begun has a result.
+func (a *app) runAll(ctx context.Context, scenarios []*scenario.Scenario, jsonOut bool, o lab.Options) ([]*report.Result, int) {
+	text := a.out
+	if jsonOut {
+		text = a.err // the standard output is the JSON's
+	}
+	var results []*report.Result
+	code := exitHeld
+	for _, sc := range scenarios {
+		p := newProgress(a.err, len(scenarios), len(results))
+		o.Progress = p.show
+		result, err := a.lab.Run(ctx, sc, o)
+		p.finish()
+		result, status := settle(ctx, sc, result, err)
+		code = worst(code, status)
+		results = append(results, result)
+		_ = report.WriteText(text, result)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(scenarios) > 1 {
+		fmt.Fprintln(text)
+		_ = report.WriteSummary(text, results)
+	}
+	return results, code
+}
+
+// settle makes a result and a status of what the lab returned. A run that
+// broke says nothing about the product: its result is inconclusive.
+func settle(ctx context.Context, sc *scenario.Scenario, result *report.Result, err error) (*report.Result, int) {
+	if err == nil {
+		return result, map[report.Verdict]int{report.Pass: exitHeld, report.Inconclusive: exitInconclusive, report.Fail: exitFailed}[result.Verdict]
+	}
+	if result == nil {
+		result = &report.Result{Scenario: sc.Name, Backend: "netns", Seed: sc.Seed}
+	}
+	result.Verdict, result.Reason = report.Inconclusive, err.Error()
+	switch {
+	case ctx.Err() != nil:
+		result.Reason = "interrupted"
+		return result, exitInconclusive
+	case errors.Is(err, lab.ErrMachine):
+		return result, exitMachine
+	default:
+		return result, exitFailed
+	}
+}
+
+// worst is the status that counts of two. That something failed is worth most
+// to know, then that the machine lacks something, which has to be mended by
+// hand.
+func worst(a, b int) int {
+	order := []int{exitHeld, exitInconclusive, exitMachine, exitFailed, exitUsage}
+	if slices.Index(order, a) > slices.Index(order, b) {
+		return a
+	}
+	return b
+}
+
+func (a *app) write(f runFlags, results []*report.Result) error {
+	var errs []error
+	if f.json == "-" {
+		errs = append(errs, report.WriteJSON(a.out, results))
+	} else if f.json != "" {
+		errs = append(errs, report.WriteFile(f.json, func(w io.Writer) error { return report.WriteJSON(w, results) }))
+	}
+	if f.junit != "" {
+		errs = append(errs, report.WriteFile(f.junit, func(w io.Writer) error { return report.WriteJUnit(w, results) }))
+	}
+	return errors.Join(errs...)
+}
