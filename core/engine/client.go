@@ -29,6 +29,7 @@ type Client struct {
 	started  time.Time
 	counters clientCounters
 	wake     chan struct{} // holds one: interfaces or configuration have changed
+	ending   atomic.Bool   // saying goodbye: links that end are no news
 
 	// Set by Run before anything else runs.
 	device   *device
@@ -90,7 +91,7 @@ func (c *Client) Run(ctx context.Context) (err error) {
 
 // setUp makes all that the client needs before it has a session, or nothing.
 func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Interface, error) {
-	cfg := c.cfg
+	cfg := c.config()
 	if err := c.deps.check(); err != nil {
 		return nil, err
 	}
@@ -273,6 +274,13 @@ func (c *Client) readTUN() {
 			s.driver.HandlePackets(own)
 		}
 	}
+}
+
+// config returns the configuration, which Reload replaces and nobody changes.
+func (c *Client) config() *config.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cfg
 }
 
 // fail ends Run with an error.

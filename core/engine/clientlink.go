@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"syscall"
@@ -59,7 +60,7 @@ func (l *clientLink) run(ctx context.Context, s *clientSession, conn *connection
 	for tries := 0; ctx.Err() == nil; tries++ {
 		var err error
 		if conn == nil {
-			if s.expired(l.client.grace()) {
+			if s.expired(l.client.config().Grace) {
 				s.end(l.name)
 				return
 			}
@@ -79,7 +80,7 @@ func (l *clientLink) run(ctx context.Context, s *clientSession, conn *connection
 				tries = 0
 			}
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || l.client.ending.Load() {
 			return
 		}
 		l.failed(err)
@@ -204,7 +205,7 @@ func (l *clientLink) moved(ifc netmon.Interface) bool {
 func (l *clientLink) changed(ifc netmon.Interface) bool {
 	l.client.mu.Lock()
 	defer l.client.mu.Unlock()
-	return !equalInterface(l.ifc, ifc)
+	return !reflect.DeepEqual(l.ifc, ifc)
 }
 
 // set notes the state of the control connection.
@@ -249,6 +250,7 @@ func (l *clientLink) failed(err error) {
 func (s *clientSession) linkUp() {
 	s.client.mu.Lock()
 	s.up++
+	s.begun = true
 	s.client.mu.Unlock()
 }
 

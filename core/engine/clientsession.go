@@ -36,6 +36,7 @@ type clientSession struct {
 	// Guarded by the client's lock.
 	strategy control.Strategy // in force
 	up       int              // links
+	begun    bool             // there was a link
 	lostAt   time.Time        // when the last link went
 }
 
@@ -45,7 +46,7 @@ func (c *Client) begin(conn *connection) (*clientSession, error) {
 	w := conn.welcome
 	s := &clientSession{
 		client: c, ref: w.Session, clientID: w.ClientID, address: [2]netip.Prefix{w.Address4, w.Address6},
-		mtu: min(w.MTU, c.cfg.TUN.MTU), suite: w.Suite, since: time.Now(), lostAt: time.Now(),
+		mtu: min(w.MTU, c.config().TUN.MTU), suite: w.Suite, since: time.Now(), lostAt: time.Now(),
 		strategy: w.Strategy, over: make(chan struct{}),
 	}
 	side := clientSide(w.Strategy)
@@ -63,7 +64,7 @@ func (c *Client) begin(conn *connection) (*clientSession, error) {
 	c.current.Store(s)
 	c.counters.sessions.Add(1)
 	c.log.Info("session opened", "server", conn.server.String(), "addresses", addressTexts(s.address[:]), "mtu", s.mtu,
-		"scheduler", w.Strategy.Scheduler, "reorder", w.Strategy.Reorder)
+		"scheduler", direction(w.Strategy.Scheduler), "reorder", direction(w.Strategy.Reorder))
 	return s, nil
 }
 
@@ -168,6 +169,7 @@ func (c *Client) keep(ctx context.Context, s *clientSession, first *clientLink, 
 		case <-s.over:
 			return s.overBy
 		case <-ctx.Done():
+			c.ending.Store(true)
 			c.sayGoodbye(running)
 			return ""
 		}
@@ -195,7 +197,7 @@ func (s *clientSession) adopt(st control.Strategy) error {
 	if same {
 		return nil
 	}
-	c.log.Info("strategy changed", "scheduler", st.Scheduler, "reorder", st.Reorder)
+	c.log.Info("strategy changed", "scheduler", direction(st.Scheduler), "reorder", direction(st.Reorder))
 	return clientSide(st).set(s.driver)
 }
 

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/multilink-vpn/multilink/core/session"
 )
@@ -96,6 +95,9 @@ func (l *clientLink) status(snap session.Snapshot, server string) LinkStatus {
 
 // setState works out the state from the links', and tells of a change.
 func (c *Client) setState() {
+	if c.ending.Load() {
+		return
+	}
 	c.mu.Lock()
 	before, reason := c.state, c.reason
 	c.state, c.reason = c.judge()
@@ -142,10 +144,10 @@ func (c *Client) judge() (State, string) {
 	case worst != nil:
 		reason = worst.Error()
 	}
-	switch {
-	case permanent:
+	if permanent {
 		return Failing, reason
-	case c.current.Load() != nil:
+	}
+	if s := c.current.Load(); s != nil && s.begun {
 		return NoLink, reason
 	}
 	return Connecting, reason
@@ -166,10 +168,4 @@ func (c *Client) setRunning(l *clientLink, running bool) {
 		c.forgetLinks()
 	}
 	c.mu.Unlock()
-}
-
-func (c *Client) grace() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.cfg.Grace
 }

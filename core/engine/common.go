@@ -8,13 +8,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/hostnet"
 	"github.com/multilink-vpn/multilink/core/session"
 	"github.com/multilink-vpn/multilink/core/tun"
+	"github.com/multilink-vpn/multilink/core/underlay"
 )
 
 // Times of a control connection.
@@ -93,10 +93,10 @@ func isClosed(err error) bool {
 	return errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed)
 }
 
-// checkRights says what a role needs to run.
-func checkRights(role string) error {
+// CheckRights says what a command needs to change this host's network.
+func CheckRights(command string) error {
 	if err := hostnet.Available(); errors.Is(err, hostnet.ErrPrivilege) {
-		return &machineError{fmt.Sprintf("multilink %s needs root (or CAP_NET_ADMIN): run it with sudo", role)}
+		return &machineError{fmt.Sprintf("multilink %s needs root (or CAP_NET_ADMIN): run it with sudo", command)}
 	} else if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func explainHost(err error) error {
 
 // explainListen says what can be done about a port that is in use.
 func explainListen(protocol string, at netip.AddrPort, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, underlay.ErrInUse) {
 		option := "-lntp"
 		if protocol == "UDP" {
 			option = "-lnup"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core/config"
@@ -26,7 +25,7 @@ const (
 func (l *clientLink) connect(ctx context.Context, ref control.SessionRef) (*connection, error) {
 	c := l.client
 	c.mu.Lock()
-	ifc, cfg := l.ifc, *c.cfg
+	ifc, cfg := l.ifc, c.cfg
 	c.mu.Unlock()
 
 	base := underlay.Options{Device: l.name, Mark: cfg.Routes.Mark, Mode: underlay.Mode(cfg.Underlay.Mode)}
@@ -38,14 +37,14 @@ func (l *clientLink) connect(ctx context.Context, ref control.SessionRef) (*conn
 	}
 	targets := reachable(addresses, ifc, cfg.Underlay.Family)
 	if len(targets) == 0 {
-		return nil, fmt.Errorf("%s has no address and route to reach the server at %v", l.name, addresses)
+		return nil, fmt.Errorf("%s has no address of the family of the server's: %v", l.name, addresses)
 	}
 	for _, t := range targets {
 		o := base
 		o.Listen = netip.AddrPortFrom(t.local, 0)
 		o.Remote = netip.AddrPortFrom(t.server, cfg.Server.Port)
 		var conn *connection
-		if conn, err = l.connectTo(ctx, o, &cfg, ref); err == nil {
+		if conn, err = l.connectTo(ctx, o, cfg, ref); err == nil {
 			c.counters.connects.Add(1)
 			c.resolver.answered(t.server)
 			return conn, nil
@@ -117,23 +116,24 @@ func causeOf(ctx context.Context, err error) error {
 // target is a way to the server.
 type target struct{ local, server netip.Addr }
 
-// reachable returns the server's addresses for which the interface has an
-// address and a route, with that address.
+// reachable returns the server's addresses that are of a family in which the
+// interface has an address, with that address; those first to which it has a
+// route.
 func reachable(servers []netip.Addr, ifc netmon.Interface, family string) []target {
-	var list []target
+	var routed, others []target
 	for _, a := range servers {
+		own, hasRoute, wanted := ifc.Addrs6, ifc.HasRoute6, family != config.Family4
+		if a.Is4() {
+			own, hasRoute, wanted = ifc.Addrs4, ifc.HasRoute4, family != config.Family6
+		}
 		switch {
-		case a.Is4() && family != config.Family6 && ifc.HasRoute4 && len(ifc.Addrs4) > 0:
-			list = append(list, target{local: ifc.Addrs4[0], server: a})
-		case a.Is6() && family != config.Family4 && ifc.HasRoute6 && len(ifc.Addrs6) > 0:
-			list = append(list, target{local: ifc.Addrs6[0], server: a})
+		case !wanted || len(own) == 0:
+		case hasRoute:
+			routed = append(routed, target{local: own[0], server: a})
+		default:
+			others = append(others, target{local: own[0], server: a})
 		}
 	}
+	list := append(routed, others...)
 	return list[:min(len(list), maxAddresses)]
-}
-
-func equalInterface(a, b netmon.Interface) bool {
-	same := a.Name == b.Name && a.Index == b.Index && a.HasRoute4 == b.HasRoute4 && a.HasRoute6 == b.HasRoute6
-	return same && a.Gateway4 == b.Gateway4 && a.Gateway6 == b.Gateway6 &&
-		slices.Equal(a.Addrs4, b.Addrs4) && slices.Equal(a.Addrs6, b.Addrs6)
 }

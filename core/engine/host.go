@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/hostnet"
 	"github.com/multilink-vpn/multilink/core/netmon"
@@ -42,7 +43,7 @@ type serverDeps struct {
 
 func realServer() serverDeps {
 	return serverDeps{
-		check:     func() error { return checkRights(roleServer) },
+		check:     func() error { return CheckRights(roleServer) },
 		openHost:  openRealHost,
 		openTUN:   tun.Open,
 		listenTCP: underlay.ListenTCP,
@@ -97,7 +98,8 @@ func (p *hostPlan) equal(q *hostPlan) bool {
 
 // openHost claims the tunnel's name on this host, and cleans up after a crash.
 func (c *Client) openHost() error {
-	h, err := c.deps.openHost(c.cfg.StateDir, c.cfg.TUN.Name)
+	cfg := c.config()
+	h, err := c.deps.openHost(cfg.StateDir, cfg.TUN.Name)
 	if err != nil {
 		return explainHost(err)
 	}
@@ -131,8 +133,8 @@ func (c *Client) configureHost(s *clientSession, w control.Welcome) error {
 			want.addresses = append(want.addresses, a)
 		}
 	}
-	if c.cfg.DNS.Mode != "off" {
-		if want.dns = c.cfg.DNS.Servers; len(want.dns) == 0 {
+	if own := c.config().DNS; own.Mode != config.DNSOff {
+		if want.dns = own.Servers; len(want.dns) == 0 {
 			want.dns = w.DNS
 		}
 	}
@@ -195,7 +197,7 @@ func interfaceNames(list []netmon.Interface) []string {
 
 func realClient() clientDeps {
 	return clientDeps{
-		check:      func() error { return checkRights(roleClient) },
+		check:      func() error { return CheckRights(roleClient) },
 		openHost:   openRealHost,
 		openTUN:    tun.Open,
 		newMonitor: openRealMonitor,
@@ -206,7 +208,7 @@ func realClient() clientDeps {
 }
 
 func openRealMonitor(log *slog.Logger) (monitor, error) {
-	m, err := netmon.New(netmon.Options{Log: log})
+	m, err := netmon.New(netmon.Options{Logger: log})
 	if err != nil {
 		return nil, err
 	}

@@ -80,6 +80,7 @@ func clientsByKey(cfg *config.Server) map[control.PublicKey]config.ServerClient 
 func (s *Server) Run(ctx context.Context) (err error) {
 	var undo undoList
 	defer func() { err = errors.Join(err, undo.run()) }()
+	public := s.cfg.PrivateKey.Public() // before Reload may replace it
 	if err := s.open(&undo); err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	running.Go(s.readUDP)
 	s.setState(Up, "")
 	s.log.Info("serving", "listen", s.listener.Addr().String(), "tun", s.device.Name(), "pool", s.pools.String(),
-		"public_key", s.cfg.PrivateKey.Public().String())
+		"public_key", public.String())
 	s.opts.ready()
 
 	for {

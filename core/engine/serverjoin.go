@@ -180,7 +180,7 @@ func (s *Server) reconfigure(c *serverSession, st control.Strategy) error {
 	err := serverSide(st).set(c.driver)
 	if err == nil {
 		c.strategy = st
-		s.log.Info("strategy changed", "client", c.name, "scheduler", st.Scheduler, "reorder", st.Reorder)
+		s.log.Info("strategy changed", "client", c.name, "scheduler", direction(st.Scheduler), "reorder", direction(st.Reorder))
 	}
 	return err
 }

@@ -58,3 +58,11 @@ func (s side) set(d *driver) error {
 	}
 	return d.SetStrategy(s.send)
 }
+
+// direction shows a choice for people.
+func direction(d control.PerDirection) string {
+	if d.Up == d.Down {
+		return d.Up
+	}
+	return "up " + d.Up + ", down " + d.Down
+}

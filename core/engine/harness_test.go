@@ -1,0 +1,358 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/config"
+	"github.com/multilink-vpn/multilink/core/control"
+	"github.com/multilink-vpn/multilink/core/hostnet"
+	"github.com/multilink-vpn/multilink/core/netmon"
+	"github.com/multilink-vpn/multilink/core/tun"
+	"github.com/multilink-vpn/multilink/core/underlay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait for a condition: long, since the machine may be
+// busy, and never waited for when all is well.
+const patience = 30 * time.Second
+
+// world is a network in memory for datagrams, with control connections over
+// loopback TCP.
+type world struct {
+	t         *testing.T
+	datagrams *underlay.Memory
+	stateDir  string
+	port      uint16
+	serverKey control.PrivateKey
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, datagrams: underlay.NewMemory(1024), stateDir: t.TempDir(), serverKey: newKey(t)}
+}
+
+func newKey(t *testing.T) control.PrivateKey {
+	t.Helper()
+	key, err := control.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// fakeHost records what is asked of the host.
+type fakeHost struct {
+	mu      sync.Mutex
+	clients []hostnet.ClientPlan
+	servers []hostnet.ServerPlan
+	links   []string
+	undone  bool
+}
+
+func (h *fakeHost) ApplyClient(p hostnet.ClientPlan) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.clients = append(h.clients, p)
+	return nil
+}
+
+func (h *fakeHost) ApplyServer(p hostnet.ServerPlan) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.servers = append(h.servers, p)
+	return nil
+}
+
+func (h *fakeHost) SetLinks(names []string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.links = names
+	return nil
+}
+
+func (h *fakeHost) Recovered() []hostnet.Removed { return nil }
+func (h *fakeHost) Warnings() []string           { return nil }
+func (h *fakeHost) Undo() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.undone = true
+	return nil
+}
+
+// process is a client or server that runs.
+type process struct {
+	t    *testing.T
+	stop context.CancelFunc
+	done chan error
+	tun  *tun.PipeEnd
+	host *fakeHost
+	log  *logBuffer
+}
+
+// end stops it and checks that it undid what it did.
+func (p *process) end() {
+	p.t.Helper()
+	p.stop()
+	select {
+	case err := <-p.done:
+		p.done <- err
+		if err != nil {
+			p.t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(patience):
+		p.t.Fatal("it does not end")
+	}
+	if !p.host.undone {
+		p.t.Error("the host was not put back")
+	}
+}
+
+func start(t *testing.T, run func(context.Context) error) *process {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &process{t: t, stop: cancel, done: make(chan error, 1), host: new(fakeHost)}
+	go func() { p.done <- run(ctx) }()
+	t.Cleanup(p.end)
+	return p
+}
+
+type testServer struct {
+	*process
+	s *Server
+}
+
+func (s *testServer) Status() Status { return s.s.Status() }
+
+// server starts a server for clients with those keys.
+func (w *world) server(change func(*config.Server), clients ...control.PrivateKey) *testServer {
+	w.t.Helper()
+	cfg := &config.Server{
+		Listen: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), w.port), PrivateKey: w.serverKey,
+		MaxClients: 100, Pool4: netip.MustParsePrefix("10.8.0.0/24"), Pool6: netip.MustParsePrefix("fd4d:4c::/64"),
+		Strategy: testStrategy("wrr"), AllowClientStrategy: true, Masquerade: true,
+		TUN: config.TUN{Name: "srv0", MTU: 1400}, Grace: time.Minute,
+		StatusSocket: filepath.Join(w.stateDir, "server.sock"), StateDir: w.stateDir,
+	}
+	for i, key := range clients {
+		cfg.Clients = append(cfg.Clients, config.ServerClient{Name: fmt.Sprintf("client%d", i), PublicKey: key.Public()})
+	}
+	if change != nil {
+		change(cfg)
+	}
+	device, end := tun.NewPipe(cfg.TUN.Name, 1024)
+	log := newLog(w.t, "server")
+	ready := make(chan struct{})
+	s := NewServer(cfg, Options{Version: "test", Log: log.logger, Ready: func() { close(ready) }})
+	h := new(fakeHost)
+	s.deps = serverDeps{
+		check:    func() error { return nil },
+		openHost: func(string, string) (host, error) { return h, nil },
+		openTUN:  func(tun.Options) (tun.Device, error) { return device, nil },
+		listenTCP: func(a netip.AddrPort) (net.Listener, error) {
+			return net.Listen("tcp", a.String())
+		},
+		openUDP: w.datagrams.Open,
+	}
+	p := start(w.t, s.Run)
+	p.tun, p.host, p.log = end, h, log
+	select {
+	case <-ready:
+	case err := <-p.done:
+		w.t.Fatalf("server: %v", err)
+	}
+	w.port = s.udp.LocalAddr().Port()
+	return &testServer{p, s}
+}
+
+type fakeMonitor struct{ c chan []netmon.Interface }
+
+func (m *fakeMonitor) C() <-chan []netmon.Interface { return m.c }
+func (m *fakeMonitor) Close()                       {}
+
+type testClient struct {
+	*process
+	c       *Client
+	monitor *fakeMonitor
+}
+
+func (c *testClient) Status() Status { return c.c.Status() }
+
+// client starts a client with those interfaces.
+func (w *world) client(key control.PrivateKey, change func(*Client), interfaces ...netmon.Interface) *testClient {
+	w.t.Helper()
+	name := "c" + key.Public().String()[:4]
+	cfg := &config.Client{
+		Server: config.HostPort{Host: "127.0.0.1", Port: w.port}, ServerKey: w.serverKey.Public(), PrivateKey: key,
+		Strategy: testStrategy("wrr"), TUN: config.TUN{Name: "tun0", MTU: 1400},
+		Underlay: config.Underlay{Family: "any"}, Routes: config.Routes{Default: true, Mark: 1, Table: 1},
+		DNS: config.DNS{Mode: "auto"}, Grace: time.Minute,
+		StatusSocket: filepath.Join(w.t.TempDir(), "client.sock"), StateDir: w.stateDir,
+	}
+	device, end := tun.NewPipe(cfg.TUN.Name, 1024)
+	log := newLog(w.t, name)
+	c := NewClient(cfg, Options{Version: "test", Log: log.logger})
+	h := new(fakeHost)
+	m := &fakeMonitor{c: make(chan []netmon.Interface, 1)}
+	c.deps = clientDeps{
+		check:      func() error { return nil },
+		openHost:   func(string, string) (host, error) { return h, nil },
+		openTUN:    func(tun.Options) (tun.Device, error) { return device, nil },
+		newMonitor: func(*slog.Logger) (monitor, error) { return m, nil },
+		dialTCP: func(ctx context.Context, o underlay.Options) (net.Conn, error) {
+			d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(o.Listen)}
+			return d.DialContext(ctx, "tcp", o.Remote.String())
+		},
+		openUDP: w.datagrams.Open,
+		lookup: func(context.Context, underlay.Options, string) ([]netip.Addr, error) {
+			return nil, errors.New("no such name")
+		},
+	}
+	if change != nil {
+		change(c)
+	}
+	m.c <- interfaces
+	p := start(w.t, c.Run)
+	p.tun, p.host, p.log = end, h, log
+	return &testClient{p, c, m}
+}
+
+// plug says which interfaces there are from now on.
+func (c *testClient) plug(interfaces ...netmon.Interface) { c.monitor.c <- interfaces }
+
+// iface is a usable interface; its addresses are of the loopback network.
+func iface(name string, host int) netmon.Interface {
+	return netmon.Interface{
+		Name: name, Index: host, Up: true, Carrier: true, HasRoute4: true,
+		Addrs4: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 1, byte(host)})},
+	}
+}
+
+func testStrategy(scheduler string) control.Strategy {
+	return control.Strategy{
+		Scheduler: control.PerDirection{Up: scheduler, Down: scheduler},
+		Reorder:   control.PerDirection{Up: "global", Down: "global"},
+		Equalize:  "auto", Retransmit: true,
+	}
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in %v: %s", patience, what)
+		}
+	}
+}
+
+// waitLinks waits until exactly those links carry data at the client.
+func (c *testClient) waitLinks(names ...string) {
+	c.t.Helper()
+	eventually(c.t, fmt.Sprintf("links %v up, status %+v", names, c.Status().Links), func() bool {
+		up := 0
+		for _, l := range c.Status().Links {
+			for _, name := range names {
+				if l.Name == name && l.State == "up" && l.Control == controlUp {
+					up++
+				}
+			}
+			if l.State != linkDown {
+				up--
+			}
+		}
+		return up == 0 && c.Status().State == Up
+	})
+}
+
+// address returns the client's IPv4 address in the tunnel.
+func (c *testClient) address() netip.Addr {
+	s := c.c.current.Load()
+	if s == nil {
+		c.t.Fatal("no session")
+	}
+	return s.address[0].Addr()
+}
+
+// udpPacket makes an inner IPv4 packet with a text to tell it by.
+func udpPacket(src, dst netip.Addr, text string) core.Packet {
+	b := make([]byte, 28, 28+len(text))
+	b[0], b[8], b[9] = 0x45, 64, 17
+	binary.BigEndian.PutUint16(b[2:], uint16(28+len(text)))
+	copy(b[12:], src.AsSlice())
+	copy(b[16:], dst.AsSlice())
+	var sum uint32
+	for i := 0; i < 20; i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	binary.BigEndian.PutUint16(b[10:], ^uint16(sum))
+	binary.BigEndian.PutUint16(b[20:], 1000)
+	binary.BigEndian.PutUint16(b[22:], 2000)
+	binary.BigEndian.PutUint16(b[24:], uint16(8+len(text)))
+	return core.Packet{Data: append(b, text...)}
+}
+
+// crosses sends a packet until it has come out at the other end: it may be
+// lost while links come and go.
+func crosses(t *testing.T, from, to *process, src, dst netip.Addr, text string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("packet %v -> %v %q arrives", src, dst, text), func() bool {
+		from.tun.Inject(udpPacket(src, dst, text))
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		for {
+			p, err := to.tun.Collect(ctx)
+			if err != nil {
+				return false
+			}
+			if string(p.Data[28:]) == text {
+				return true
+			}
+		}
+	})
+}
+
+// logBuffer keeps what was logged.
+type logBuffer struct {
+	mu     sync.Mutex
+	text   []byte
+	logger *slog.Logger
+}
+
+func newLog(t *testing.T, name string) *logBuffer {
+	b := new(logBuffer)
+	b.logger = slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug})).With("who", name)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", name, b)
+		}
+	})
+	return b
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p...)
+	return len(p), nil
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.text)
+}
