@@ -59,7 +59,8 @@ func (s *Session) receive(l *linkState, d core.Datagram, out *Output) {
 		s.receivePacket(l, body, out)
 		return
 	}
-	if err := s.frames.Parse(body, frameHandler{s, l, out}); err != nil {
+	s.handler = frameHandler{s, l, out}
+	if err := s.frames.Parse(body, &s.handler); err != nil {
 		s.counters.DropMalformed++
 	}
 }
@@ -89,11 +90,11 @@ func (s *Session) receivePacket(l *linkState, body []byte, out *Output) {
 	s.gotData = s.now
 	s.counters.RxPackets++
 	s.counters.RxBytes += uint64(len(data))
-	a := reseq.Arrival{
+	s.arrival = reseq.Arrival{
 		Header: h, Link: l.id,
 		Packet: core.Packet{Data: data, Partial: h.Flags&wire.Partial != 0},
 	}
-	s.reseq.Push(&s.env, &a, out)
+	s.reseq.Push(&s.env, &s.arrival, out)
 }
 
 // frameHandler takes the frames of one body.
@@ -104,10 +105,10 @@ type frameHandler struct {
 }
 
 // HandlePing needs nothing done: the datagram is acknowledged as any other.
-func (frameHandler) HandlePing() {}
+func (*frameHandler) HandlePing() {}
 
 // HandleAck takes a report about any link of the session.
-func (h frameHandler) HandleAck(a *wire.Ack) {
+func (h *frameHandler) HandleAck(a *wire.Ack) {
 	s := h.s
 	s.counters.AcksReceived++
 	about := s.links[a.Link]
@@ -120,7 +121,7 @@ func (h frameHandler) HandleAck(a *wire.Ack) {
 }
 
 // HandlePathChallenge answers on the path the challenge came from.
-func (h frameHandler) HandlePathChallenge(token [8]byte) {
+func (h *frameHandler) HandlePathChallenge(token [8]byte) {
 	if !h.l.paths.allows(challengeLength + h.l.overhead()) {
 		h.s.counters.DropPath++
 		return
@@ -129,10 +130,10 @@ func (h frameHandler) HandlePathChallenge(token [8]byte) {
 }
 
 // HandlePathResponse takes the answer to a challenge.
-func (h frameHandler) HandlePathResponse(token [8]byte) { h.s.answered(h.l, token) }
+func (h *frameHandler) HandlePathResponse(token [8]byte) { h.s.answered(h.l, token) }
 
 // HandleDelays learns how far apart packets may arrive.
-func (h frameHandler) HandleDelays(d wire.Delays) {
+func (h *frameHandler) HandleDelays(d wire.Delays) {
 	e := &h.s.env
 	e.Spread, e.Jitter, e.Repair = d.Spread, d.Jitter, d.Repair
 }

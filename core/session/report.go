@@ -35,7 +35,7 @@ func (s *Session) sendReports(out *Output) {
 			due, about = true, l
 		}
 	}
-	advise := s.now.Sub(s.advised) >= adviseEvery && s.carriedData > s.advised
+	advise := s.now.Sub(s.advised) >= adviseEvery && s.sentData > s.advised
 	if !due && !advise {
 		return
 	}

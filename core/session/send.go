@@ -165,7 +165,7 @@ func (s *Session) dispatch(c sched.Choice, out *Output) int {
 		}
 	}
 	if n > 0 {
-		s.carriedData = s.now
+		s.sentData = s.now
 	}
 	return n
 }

@@ -39,16 +39,17 @@ type Session struct {
 	repairing time.Duration // what repairTime said when the view was filled
 	ack       wire.Ack
 	frames    wire.FrameParser
+	handler   frameHandler
+	arrival   reseq.Arrival
 	report    []byte // scratch for a body of frames
 	lost      []link.Lost
 	ackLink   core.LinkID // carries the reports
 
-	now         core.Time // of the call under way
-	wake        core.Time // when the scheduler wants to be asked again
-	advised     core.Time // when delays were last told to the peer
-	carriedData core.Time // when an inner packet was last sent
-
-	gotData core.Time // when an inner packet last came
+	now      core.Time // of the call under way
+	wake     core.Time // when the scheduler wants to be asked again
+	advised  core.Time // when delays were last told to the peer
+	sentData core.Time // when an inner packet was last sent
+	gotData  core.Time // when one last came
 
 	counters Counters
 }
@@ -168,4 +169,4 @@ const (
 	idlePackets = 8
 )
 
-func (s *Session) idle() bool { return s.now.Sub(s.carriedData) > idleAfter }
+func (s *Session) idle() bool { return s.now.Sub(s.sentData) > idleAfter }

@@ -1,0 +1,67 @@
+package session
+
+import (
+	"testing"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
+
+// shuttle carries what the ends of a world put out straight to the other end,
+// without allocating.
+type shuttle struct {
+	w     *world
+	batch []core.Datagram
+	data  [][]byte
+}
+
+func (h *shuttle) carry(from, to int) {
+	a, b := h.w.ends[from], h.w.ends[to]
+	for _, r := range a.out.Runs {
+		h.batch = h.batch[:0]
+		for d, i := r.Data, 0; len(d) > 0; i++ {
+			n := min(r.Segment, len(d))
+			if i == len(h.data) {
+				h.data = append(h.data, make([]byte, 0, 2048))
+			}
+			h.data[i] = append(h.data[i][:0], d[:n]...)
+			h.batch = append(h.batch, core.Datagram{Data: h.data[i], Path: a.pipes[r.Link].path})
+			d = d[n:]
+		}
+		b.s.HandleDatagrams(h.w.now, r.Link, h.batch, &b.out)
+	}
+}
+
+// TestNoAllocationInSteadyState sends packets both ways over two links, with
+// acknowledgements, resequencing and retention on.
+func TestNoAllocationInSteadyState(t *testing.T) {
+	w := twoLinks(t, wholeStrategy)
+	h := &shuttle{w: w}
+	var batch []core.Packet
+	for n := range uint64(16) {
+		batch = append(batch, core.Packet{Data: numbered(n, 1400)})
+	}
+	round := func() {
+		for end := range w.ends {
+			e := w.ends[end]
+			w.now = w.now.Add(500 * time.Microsecond)
+			e.s.HandlePackets(w.now, batch, &e.out)
+			h.carry(end, 1-end)
+			h.carry(1-end, end) // reports
+			e.s.HandleTimeout(w.now, &e.out)
+			h.carry(end, 1-end)
+		}
+	}
+	for range 2000 {
+		round()
+	}
+	before := w.ends[client].s.Snapshot(w.now).Counters
+	perRound := testing.AllocsPerRun(1000, round)
+	after := w.ends[client].s.Snapshot(w.now).Counters
+	if after.RxPackets-before.RxPackets < 15000 {
+		t.Fatalf("only %d packets came", after.RxPackets-before.RxPackets)
+	}
+	if perPacket := perRound / float64(2*len(batch)); perPacket > 0.001 {
+		t.Errorf("%.4f allocations per packet, want 0", perPacket)
+	}
+}
