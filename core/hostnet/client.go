@@ -91,7 +91,6 @@ func (h *Host) SetLinks(names []string) error {
 			return err
 		}
 	}
-	h.client.Links = slices.Clone(names)
 	return h.loosenOnly(names)
 }
 

@@ -8,6 +8,9 @@ var (
 	ErrPrivilege = errors.New("needs root or CAP_NET_ADMIN: run with sudo")
 	// ErrBusy says that a live process owns the TUN device's journal.
 	ErrBusy = errors.New("already in use by a running process")
+	// ErrElsewhere says that a dead process left changes under the TUN
+	// device's name in a network namespace that can only be put right there.
+	ErrElsewhere = errors.New("changes were left in another network namespace: clean up there, or use another name or state directory")
 	// ErrTaken says that a routing table, rule number, mark or nftables table
 	// the plan asks for belongs to somebody else. Nothing has been applied.
 	ErrTaken = errors.New("already taken")

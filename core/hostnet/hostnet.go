@@ -19,7 +19,7 @@ type Host struct {
 	recovered []Removed
 	applied   bool
 	closed    bool
-	client    ClientPlan // of the last ApplyClient
+	client    ClientPlan // as applied
 }
 
 // Open claims the TUN device's name for this process, with a journal in
@@ -29,7 +29,8 @@ type Host struct {
 // What a dead process left under this name is undone first; Recovered tells
 // what. A kill switch alone stays in force until ApplyClient replaces it or
 // Undo removes it, so that nothing leaks while the client finds its server.
-// A live owner is ErrBusy.
+// A live owner is ErrBusy, a dead one in another network namespace that still
+// exists ErrElsewhere.
 func Open(stateDir, tun string) (*Host, error) {
 	if err := Available(); err != nil {
 		return nil, err
@@ -78,8 +79,7 @@ func (h *Host) claim() error {
 // takeOver undoes what a dead owner left, except a kill switch.
 func (h *Host) takeOver(old journal) error {
 	if elsewhere(old.owner, h.env.owner) && namespaceExists(old.owner.NetNS) {
-		return fmt.Errorf("hostnet: TUN device %s: left over in another network namespace (net:[%d]), clean up there or use another name: %w",
-			old.owner.TUN, old.owner.NetNS, ErrBusy)
+		return fmt.Errorf("hostnet: TUN device %s, net:[%d]: %w", old.owner.TUN, old.owner.NetNS, ErrElsewhere)
 	}
 	removed, err := h.env.revert(old, func(c change) bool {
 		guard, ok := c.(*nftChange)

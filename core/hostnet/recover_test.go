@@ -177,7 +177,7 @@ func TestRecoverInAnotherNamespace(t *testing.T) {
 			t.Errorf("report %v", removed)
 		}
 		_, err = Open(h.env.stateDir, testTUN)
-		wantError(t, err, ErrBusy, "another network namespace")
+		wantError(t, err, ErrElsewhere, testTUN)
 	})
 	wantSame(t, "after recover elsewhere", before, snapshot(t, plan.ResolvConf))
 
