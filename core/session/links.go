@@ -30,9 +30,6 @@ type linkState struct {
 	gaps       []gap
 }
 
-// maxDatagram is the default largest outer payload: 1500 bytes over IPv6.
-const maxDatagram = wire.MaxBody + wire.HeaderLen + wire.TagLen
-
 // AddLink begins a link that both ends have agreed on, or begins it anew with
 // other keys when it exists. It fails on keys that cannot be used.
 func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {

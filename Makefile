@@ -1,0 +1,45 @@
+# Multilink. `make` builds; `make demo` shows it; `make test` proves it.
+
+SHELL := /bin/sh
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.release=$(VERSION)
+E2E_TIMEOUT := 20m
+
+.PHONY: all build go demo test lint unit e2e e2e-full fuzz install clean help
+
+all: build
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+go:
+	@scripts/go.sh
+
+build: go ## bin/multilink and bin/multilink-sim
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/multilink ./cmd/multilink-sim
+
+demo: build ## a download over two links, one of which is unplugged (root)
+	bin/multilink-sim demo
+
+test: lint unit e2e ## all that CI runs
+
+lint: go ## gofmt, vet, staticcheck, actionlint, go.mod
+	scripts/lint.sh
+
+unit: go ## unit tests with the race detector
+	go test -race -timeout 15m ./cmd/... ./core/... ./sim/...
+
+e2e: build ## the chosen scenarios with the real binaries (root)
+	scripts/e2e.sh --label-filter '!full'
+
+e2e-full: build ## every scenario with the real binaries (root)
+	scripts/e2e.sh
+
+fuzz: go ## every fuzz target for ten seconds
+	scripts/fuzz.sh
+
+install: build ## into /usr/local/bin
+	install -m 755 bin/multilink bin/multilink-sim /usr/local/bin/
+
+clean: ## what building made
+	rm -rf bin dist
