@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -104,6 +105,27 @@ func (s *space) up(link string) error {
 		err = s.nl.LinkSetUp(l)
 	}
 	return s.errorf(err, "interface %s up", link)
+}
+
+// linkPatience bounds the wait for an interface.
+const linkPatience = 10 * time.Second
+
+// waitUp waits until the kernel has noticed the carrier of an interface that is
+// up: what is sent before is dropped, and a lost address resolution costs a
+// second.
+func (s *space) waitUp(link string) error {
+	for limit := time.Now().Add(linkPatience); ; time.Sleep(time.Millisecond) {
+		l, err := s.nl.LinkByName(link)
+		if err == nil && l.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if err == nil && time.Now().After(limit) {
+			err = fmt.Errorf("its state is %v after %v", l.Attrs().OperState, linkPatience)
+		}
+		if err != nil {
+			return s.errorf(err, "waiting for interface %s", link)
+		}
+	}
 }
 
 func (s *space) down(link string) error {

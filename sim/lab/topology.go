@@ -70,7 +70,29 @@ func (t *topology) build(sc *scenario.Scenario, impair func(*space) (emu.Impaire
 			}
 		}
 	}
-	return nil
+	return t.waitUp()
+}
+
+// waitUp waits until every cable works.
+func (t *topology) waitUp() error {
+	err := t.server.waitUp("eth0")
+	for _, host := range t.hosts {
+		err = errors.Join(err, host.waitUp("eth0"))
+	}
+	for _, l := range t.links {
+		err = errors.Join(err, l.router.waitUp(wanPort), l.router.waitUp(lanPort))
+		if l.plugged {
+			err = errors.Join(err, t.client.waitUp(l.Name))
+		}
+	}
+	ports, listErr := t.internet.nl.LinkList()
+	err = errors.Join(err, listErr)
+	for _, port := range ports {
+		if port.Type() == "veth" {
+			err = errors.Join(err, t.internet.waitUp(port.Attrs().Name))
+		}
+	}
+	return err
 }
 
 // machines makes the namespaces that do not belong to a link.

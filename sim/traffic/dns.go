@@ -103,7 +103,7 @@ func runDNS(ctx context.Context, j Job) (Outcome, error) {
 	var asking sync.WaitGroup
 	for number := 0; ; number++ {
 		due := j.Start + time.Duration(number)*j.Interval
-		if due >= j.end() || (j.Count > 0 && number >= j.Count) {
+		if due >= j.end() {
 			break
 		}
 		if err = sleepUntil(ctx, j.Origin.Add(due)); err != nil {

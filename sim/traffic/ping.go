@@ -41,7 +41,7 @@ func runPing(ctx context.Context, j Job) (Outcome, error) {
 	defer func() { p.close() }()
 	for number := uint64(0); ; number++ {
 		due := j.Start + time.Duration(number)*j.Interval
-		if due >= j.end() || (j.Count > 0 && number >= uint64(j.Count)) {
+		if due >= j.end() {
 			break
 		}
 		if err := sleepUntil(ctx, j.Origin.Add(due)); err != nil {

@@ -176,19 +176,20 @@ func (b *bulk) receive(ctx context.Context, conn *net.TCPConn) {
 	m.wait(b.now())
 	expected := newContent(b.Seed, b.direction)
 	err := deliver(b.Job, conn, m, expected)
-	if !errors.Is(err, io.EOF) || b.Size == 0 {
-		m.idle(min(b.now(), b.end()))
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.meters = append(b.meters, m)
+	if b.Size > 0 && m.bytes == b.Size {
+		b.fct.add(m.last - b.Start)
+		b.ended = max(b.ended, m.last)
+		return
+	}
+	// Whatever ended it, to the application nothing more came.
+	m.idle(b.end())
 	var changed contentError
 	switch {
 	case errors.As(err, &changed):
 		b.out.Faults = append(b.out.Faults, err.Error())
-	case b.Size > 0 && m.bytes == b.Size:
-		b.fct.add(m.last - b.Start)
-		b.ended = max(b.ended, m.last)
 	case b.Size == 0 && ctx.Err() != nil: // the end, whichever side came to it first
 	default:
 		b.failed++
@@ -243,7 +244,7 @@ func (b *bulk) values() {
 		"failed":      b.failed,
 		"cc":          b.cc,
 	}
-	if b.Size > 0 {
+	if b.fct.n > 0 {
 		b.out.Values["fct"] = b.fct.percentiles()
 	}
 	b.out.Series = map[string]report.Series{"goodput": t.series(b.Start, end)}

@@ -65,7 +65,25 @@ func newWire(t *testing.T) *wire {
 	}
 	setUp(t, client, "198.18.0.9/24", "fd00:198:18::9/64")
 	w.hostEnd = setUp(t, w.hostHandle, "198.18.0.1/24", "fd00:198:18::1/64")
+	waitUp(t, client)
+	waitUp(t, w.hostHandle)
 	return w
+}
+
+// waitUp waits until the kernel has noticed that the cable is connected: it
+// drops what is sent before.
+func waitUp(t *testing.T, h *netlink.Handle) {
+	t.Helper()
+	for {
+		link, err := h.LinkByName(device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // setUp gives the cable's end its addresses, without waiting for others to
@@ -264,7 +282,7 @@ func TestPingUnanswered(t *testing.T) {
 	if err := w.hostHandle.LinkSetDown(w.hostEnd); err != nil {
 		t.Fatal(err)
 	}
-	out := run(t, w.job(scenario.Traffic{Kind: "ping", IP: 4, Interval: 20 * time.Millisecond, Count: 5}))
+	out := run(t, w.job(scenario.Traffic{Kind: "ping", IP: 4, Interval: 20 * time.Millisecond, Duration: 100 * time.Millisecond}))
 	if number(t, out.Values, "sent") != 5 || number(t, out.Values, "loss") != 1 {
 		t.Errorf("%v", out.Values)
 	}
@@ -297,7 +315,7 @@ func TestHTTPCutOff(t *testing.T) {
 
 func TestDNS(t *testing.T) {
 	w := newWire(t)
-	out := run(t, w.job(scenario.Traffic{Kind: "dns", IP: 4, Interval: 20 * time.Millisecond, Count: 10}))
+	out := run(t, w.job(scenario.Traffic{Kind: "dns", IP: 4, Interval: 20 * time.Millisecond, Duration: 200 * time.Millisecond}))
 	if number(t, out.Values, "queries") != 10 || number(t, out.Values, "failed") != 0 || number(t, out.Values, "rtt.p50") <= 0 {
 		t.Errorf("%v", out.Values)
 	}

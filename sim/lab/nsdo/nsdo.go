@@ -47,10 +47,43 @@ func In(ns netns.NsHandle, fn func() error) error {
 	return <-done
 }
 
-// Create makes a network namespace that is mounted under /run/netns, so that
+// folder is where network namespaces have names, by the convention of
+// iproute2.
+const folder = "/run/netns"
+
+// shareFolder makes the folder a mount of its own that shares what is mounted
+// below with other mount namespaces. `ip netns add` does the same if nobody
+// has, and would hide the namespaces that are there already.
+func shareFolder() error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	dir, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // and the lock with it
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		return err
+	}
+	share := func() error { return unix.Mount("", folder, "none", unix.MS_SHARED|unix.MS_REC, "") }
+	if err := share(); !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	// EINVAL: it is no mount yet.
+	if err := unix.Mount(folder, folder, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	return share()
+}
+
+// Create makes a network namespace that has a name in /run/netns, so that
 // `ip netns exec NAME` finds it.
 func Create(name string) (netns.NsHandle, error) {
 	ns := netns.None()
+	if err := shareFolder(); err != nil {
+		return ns, fmt.Errorf("preparing %s: %w", folder, err)
+	}
 	here, err := netns.Get()
 	if err != nil {
 		return ns, fmt.Errorf("this thread's network namespace: %w", err)
@@ -76,7 +109,7 @@ func Delete(name string) error {
 		return nil
 	}
 	if errors.Is(err, unix.EINVAL) { // the file is there, the mount is not
-		err = os.Remove("/run/netns/" + name)
+		err = os.Remove(filepath.Join(folder, name))
 	}
 	if err != nil {
 		return fmt.Errorf("removing network namespace %s: %w", name, err)
@@ -92,7 +125,7 @@ type Mount struct {
 // forgetNamespaces drops this mount namespace's copies of the named network
 // namespaces, which would keep them alive as long as the program runs.
 func forgetNamespaces() {
-	names, _ := filepath.Glob("/run/netns/*")
+	names, _ := filepath.Glob(folder + "/*")
 	for _, name := range names {
 		_ = unix.Unmount(name, unix.MNT_DETACH) // not a mount: nothing to drop
 	}
