@@ -222,23 +222,24 @@ func (p *product) reload(over map[string]any) error {
 }
 
 // faults says which end broke by itself.
-func (p *product) faults() error {
-	var errs []error
-	for _, r := range []*role{p.client, p.server} {
-		if r.process != nil {
-			errs = append(errs, r.process.fault())
-		}
-	}
-	return errors.Join(errs...)
+func (p *product) faults() []error {
+	return p.each(func(process *process) error { return process.fault() })
 }
 
-// stop ends both ends, the client first. The error says who did not end well.
-func (p *product) stop() error {
+// stop ends both ends, the client first, and says who did not end well.
+func (p *product) stop() []error {
+	return p.each(func(process *process) error { return process.stop() })
+}
+
+func (p *product) each(do func(*process) error) []error {
 	var errs []error
 	for _, r := range []*role{p.client, p.server} {
-		if r.process != nil {
-			errs = append(errs, r.process.stop())
+		if r == nil || r.process == nil {
+			continue
+		}
+		if err := do(r.process); err != nil {
+			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }

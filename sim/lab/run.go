@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -277,7 +278,7 @@ func (r *run) stopProduct() {
 		return
 	}
 	r.enter("stopping client and server")
-	if err := errors.Join(r.product.faults(), r.product.stop()); err != nil {
+	for _, err := range append(r.product.faults(), r.product.stop()...) {
 		r.broke("%v", err)
 	}
 	r.machine.Commands = r.product.commands
@@ -287,7 +288,7 @@ func (r *run) stopProduct() {
 func (r *run) remove() error {
 	var errs []error
 	if r.product != nil {
-		_ = r.product.stop() // after an error; else it has ended
+		r.product.stop() // after an error; else it has ended
 	}
 	if r.topology != nil {
 		errs = append(errs, r.topology.remove())
@@ -314,6 +315,10 @@ func (r *run) enter(phase string) {
 func (r *run) say(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	r.progress(line)
+	if r.origin.IsZero() {
+		r.log("%s", line)
+		return
+	}
 	r.log("%6.2f s: %s", time.Since(r.origin).Seconds(), line)
 }
 
@@ -353,11 +358,16 @@ func (r *run) log(format string, args ...any) {
 	_, _ = io.WriteString(r.opts.Log, r.label+": "+fmt.Sprintf(format, args...)+"\n")
 }
 
-// broke notes what no run may pass with.
+// broke notes what no run may pass with, once.
 func (r *run) broke(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	r.say("%s", text)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.broken = append(r.broken, text)
+	known := slices.Contains(r.broken, text)
+	if !known {
+		r.broken = append(r.broken, text)
+	}
+	r.mu.Unlock()
+	if !known {
+		r.say("%s", text)
+	}
 }
