@@ -80,7 +80,6 @@ func (c *Client) Run(ctx context.Context) (err error) {
 	var running sync.WaitGroup
 	running.Go(c.readTUN)
 	running.Go(func() { c.watch(ctx, changes) })
-	c.setState()
 	c.opts.ready()
 	c.live(ctx)
 	cancel()

@@ -250,14 +250,13 @@ func (l *clientLink) failed(err error) {
 func (s *clientSession) linkUp() {
 	s.client.mu.Lock()
 	s.up++
-	s.begun = true
 	s.client.mu.Unlock()
 }
 
 func (s *clientSession) linkDown() {
 	s.client.mu.Lock()
 	if s.up--; s.up == 0 {
-		s.lostAt = time.Now()
+		s.hadLink, s.lostAt = true, time.Now()
 	}
 	s.client.mu.Unlock()
 }

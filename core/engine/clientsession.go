@@ -36,7 +36,7 @@ type clientSession struct {
 	// Guarded by the client's lock.
 	strategy control.Strategy // in force
 	up       int              // links
-	begun    bool             // there was a link
+	hadLink  bool             // and lost it
 	lostAt   time.Time        // when the last link went
 }
 

@@ -147,7 +147,7 @@ func (c *Client) judge() (State, string) {
 	if permanent {
 		return Failing, reason
 	}
-	if s := c.current.Load(); s != nil && s.begun {
+	if s := c.current.Load(); s != nil && s.hadLink {
 		return NoLink, reason
 	}
 	return Connecting, reason

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core/config"
@@ -62,6 +64,9 @@ func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *con
 		fmt.Errorf("no answer from the server at %v within %v", o.Remote, connectTimeout))
 	defer cancel()
 	nc, err := l.client.deps.dialTCP(ctx, o)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("no server listens on TCP %v (%w)", o.Remote, syscall.ECONNREFUSED)
+	}
 	if err != nil {
 		return nil, causeOf(ctx, err)
 	}
