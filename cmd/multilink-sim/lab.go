@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/multilink-vpn/multilink/sim/emu"
 	"github.com/multilink-vpn/multilink/sim/lab"
 	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
@@ -16,6 +17,7 @@ type laboratory interface {
 	Shell(context.Context, *scenario.Scenario, lab.Options) error
 	Sweep(log io.Writer) error
 	Doctor(io.Writer) error
+	Calibrate(context.Context, func(string)) (emu.Report, error)
 }
 
 // namespaces is the laboratory of this machine.
@@ -32,6 +34,10 @@ func (namespaces) Shell(ctx context.Context, sc *scenario.Scenario, o lab.Option
 func (namespaces) Sweep(log io.Writer) error { return lab.Sweep(log) }
 
 func (namespaces) Doctor(w io.Writer) error { return lab.Doctor(w) }
+
+func (namespaces) Calibrate(ctx context.Context, progress func(string)) (emu.Report, error) {
+	return emu.Calibrate(ctx, emu.CalibrateOptions{Progress: progress})
+}
 
 // labError gives an error of the lab its status.
 func labError(err error) error {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multilink-vpn/multilink/sim/emu"
 	"github.com/multilink-vpn/multilink/sim/lab"
 	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
@@ -23,6 +24,7 @@ import (
 type fakeLab struct {
 	run     func(context.Context, *scenario.Scenario, lab.Options) (*report.Result, error)
 	err     error // of shell and doctor
+	misses  []string
 	started []string
 	swept   int
 	options lab.Options
@@ -47,9 +49,16 @@ func (f *fakeLab) Doctor(w io.Writer) error {
 	return f.err
 }
 
+func (f *fakeLab) Calibrate(_ context.Context, progress func(string)) (emu.Report, error) {
+	progress("the rate")
+	return emu.Report{Misses: f.misses}, f.err
+}
+
 // verdicts makes results with the verdict that each scenario's name says.
 func verdicts(_ context.Context, sc *scenario.Scenario, o lab.Options) (*report.Result, error) {
-	o.Progress(lab.Progress{Scenario: sc.Name, Phase: "running", Elapsed: time.Second, Total: 10 * time.Second})
+	if o.Progress != nil {
+		o.Progress(lab.Progress{Scenario: sc.Name, Phase: "running", Elapsed: time.Second, Total: 10 * time.Second})
+	}
 	switch sc.Name {
 	case "machine":
 		return nil, fmt.Errorf("%w: not root", lab.ErrMachine)
@@ -246,6 +255,20 @@ func TestShellErrors(t *testing.T) {
 	} {
 		if code, _, _ := command(t, &fakeLab{err: c.err}, "shell pass.yaml"); code != c.code {
 			t.Errorf("%v: status %d, want %d", c.err, code, c.code)
+		}
+	}
+}
+
+func TestCalibrate(t *testing.T) {
+	for _, c := range []struct {
+		fake fakeLab
+		code int
+	}{
+		{fakeLab{}, exitHeld},
+		{fakeLab{misses: []string{"late"}}, exitInconclusive},
+	} {
+		if code, out, errOut := command(t, &c.fake, "doctor --calibrate"); code != c.code || !strings.Contains(errOut, "measuring the rate") {
+			t.Errorf("status %d, want %d\n%s%s", code, c.code, out, errOut)
 		}
 	}
 }

@@ -155,7 +155,9 @@ func (a *app) runAll(ctx context.Context, scenarios []*scenario.Scenario, jsonOu
 	code := exitHeld
 	for _, sc := range scenarios {
 		p := newProgress(a.err, len(scenarios), len(results))
-		o.Progress = p.show
+		if o.Log == io.Discard {
+			o.Progress = p.show // the log says the same at greater length
+		}
 		result, err := a.lab.Run(ctx, sc, o)
 		p.finish()
 		result, status := settle(ctx, sc, result, err)

@@ -64,14 +64,3 @@ func (a *app) shell(cmd *cobra.Command, path string, f runFlags) error {
 	}
 	return labError(a.lab.Shell(ctx, scenarios[0], o))
 }
-
-func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "doctor",
-		Short: "Say what this kernel and user can do, what is missing and how to get it",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return labError(a.lab.Doctor(a.out))
-		},
-	}
-}

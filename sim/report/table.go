@@ -122,6 +122,9 @@ func withUnit(name string, v any) string {
 	case "bytes", "queued_max":
 		return prefixed(n, "B")
 	case "stall", "fct", "rtt", "delay", "jitter":
+		if n >= 1 {
+			return fmt.Sprintf("%.2f s", n)
+		}
 		return fmt.Sprintf("%.1f ms", n*1e3)
 	case "loss", "reordered":
 		return fmt.Sprintf("%.2f %%", n*100)

@@ -63,7 +63,7 @@ func (d *decoder) traffic(n *node, sc *Scenario) []*node {
 }
 
 func (d *decoder) oneTraffic(n *node, sc *Scenario) Traffic {
-	t := Traffic{Streams: 1, Count: 1, To: 1, Via: Via{Kind: "tunnel"}}
+	t := Traffic{To: 1, Via: Via{Kind: "tunnel"}}
 	ok := d.mapping(n, "a traffic", map[string]setter{
 		"name":      d.trafficName(&t.Name),
 		"kind":      d.trafficKind(&t.Kind),
@@ -216,6 +216,8 @@ func trafficDefaults(t *Traffic, sc *Scenario) {
 		}
 	}
 	switch t.Kind {
+	case "tcp":
+		t.Streams = orDefault(t.Streams, 1)
 	case "udp":
 		t.Packet = orDefault(t.Packet, defaultUDPPacket)
 	case "rtp":
@@ -224,6 +226,7 @@ func trafficDefaults(t *Traffic, sc *Scenario) {
 		t.Interval = orDefault(t.Interval, defaultPingInterval)
 	case "http":
 		t.Size = orDefault(t.Size, defaultFileSize)
+		t.Count = orDefault(t.Count, 1)
 	case "dns":
 		t.Interval = orDefault(t.Interval, defaultDNSInterval)
 	}

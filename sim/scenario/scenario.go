@@ -90,12 +90,12 @@ type Traffic struct {
 	Direction string // up, down, both
 	Start     time.Duration
 	Duration  time.Duration // 0: until size or count is done, else the end of the run
-	Streams   int
-	CC        string // congestion control of the inner TCP; "": the kernel's
-	Size      int64  // bytes; 0: unbounded
-	Count     int
-	Rate      float64 // bit/s
-	Packet    int     // bytes of UDP payload
+	Streams   int           // tcp
+	CC        string        // congestion control of the inner TCP; "": the kernel's
+	Size      int64         // bytes; 0: unbounded
+	Count     int           // http: downloads, one after another
+	Rate      float64       // bit/s
+	Packet    int           // bytes of UDP payload
 	Codec     string
 	Interval  time.Duration
 	To        int // 1 or 2: which host behind the server
