@@ -1,0 +1,37 @@
+// Package virtual runs scenarios in virtual time: the product's own sessions
+// (package core/session), the testbed's link models (package sim/link) and real
+// TCP stacks (gVisor's netstack), driven by one loop that jumps from event to
+// event. The same scenario and seed give the same packets, bit for bit, many
+// times faster than they would pass in reality.
+//
+//	client host ── client session ══ link models ══ server session ── hosts 1, 2
+//
+// What is the product's own: scheduling, rate control, resequencing,
+// retransmission, path validation, sealing. What is simulated: the links, the
+// inner hosts, the traffic. What is left out:
+//
+//   - the control connections: a link comes up two round trips after it is
+//     plugged in (later while it is a black hole), and the server takes it out
+//     one round trip after the client lost it;
+//   - devices, routes, masquerading and name resolution: hosts see the client's
+//     tunnel address;
+//   - processing time: a packet passes a session in no time;
+//   - congestion control other than gVisor's CUBIC and Reno (of which its Reno
+//     is weaker than Linux's), RTP and MPTCP.
+//
+// So virtual time is for development, regression and ranking; figures to be
+// published come from the netns backend.
+//
+// # Determinism
+//
+// gVisor works in goroutines. They are kept in step by running everything on
+// one processor and yielding until they have nothing left to do after each
+// event: a process that calls New must have set runtime.GOMAXPROCS(1) before.
+// Exec takes care of that by running a simulation in a process of its own.
+//
+// The files: simulation.go has the loop, clock.go its time, stage.go and
+// link.go the links, end.go the two ends of the tunnel, host.go the machines
+// with their TCP; bulk.go, datagrams.go, echo.go, web.go and names.go are the
+// kinds of traffic; run.go runs a scenario and exec.go does so in a process of
+// its own.
+package virtual

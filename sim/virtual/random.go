@@ -1,0 +1,54 @@
+package virtual
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+)
+
+// seedOf derives the seed of a part of a run, as the netns backend does, so
+// that a change to one part leaves the randomness of the others alone.
+func seedOf(seed uint64, parts ...string) uint64 {
+	h := fnv.New64a()
+	_ = binary.Write(h, binary.BigEndian, seed) // a hash takes everything
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return h.Sum64()
+}
+
+// newStream is a stream of random bytes by seed.
+func newStream(seed uint64) *rand.ChaCha8 {
+	var key [32]byte
+	binary.BigEndian.PutUint64(key[:], seed)
+	return rand.NewChaCha8(key)
+}
+
+// source is a math/rand source (of the first version, as gVisor wants it) that
+// several goroutines may use.
+type source struct {
+	mu     sync.Mutex
+	stream *rand.ChaCha8
+}
+
+// Int63 implements rand.Source.
+func (s *source) Int63() int64 { return int64(s.Uint64() >> 1) }
+
+// Uint64 implements rand.Source64.
+func (s *source) Uint64() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stream.Uint64()
+}
+
+// Seed implements rand.Source; the seed is given when the source is made.
+func (*source) Seed(int64) {}
+
+// Read gives random bytes.
+func (s *source) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stream.Read(p)
+}

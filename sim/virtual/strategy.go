@@ -1,0 +1,114 @@
+package virtual
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/multilink-vpn/multilink/core/config"
+	"github.com/multilink-vpn/multilink/core/session"
+	"github.com/multilink-vpn/multilink/sim/scenario"
+)
+
+// strategies are how the two ends work under a scenario's configuration keys,
+// as the engine would agree on it: the client asks, the server follows unless
+// its allow_client_strategy says that its own keys count. Keys that are about
+// something else are not looked at.
+func strategies(clientKeys, serverKeys map[string]any) (clientSide, serverSide Strategy, err error) {
+	keys := clientKeys
+	if allow, ok := serverKeys["allow_client_strategy"].(bool); ok && !allow {
+		keys = serverKeys
+	}
+	d := keyReader{keys: keys}
+	schedulerUp, schedulerDown := d.perDirection("scheduler", config.DefaultScheduler)
+	reorderUp, reorderDown := d.perDirection("reorder", config.DefaultReorder)
+	equalizeUp, equalizeDown := d.perDirection("equalize", config.EqualizeAuto)
+	paced, again := d.flag("rate_control", true), d.flag("retransmit", true)
+	clientSide = Strategy{
+		Send:    session.Strategy{Scheduler: schedulerUp, RateControl: paced, Retransmit: again, Equalize: equalizeUp},
+		Reorder: reorderDown,
+	}
+	serverSide = Strategy{
+		Send:    session.Strategy{Scheduler: schedulerDown, RateControl: paced, Retransmit: again, Equalize: equalizeDown},
+		Reorder: reorderUp,
+	}
+	return clientSide, serverSide, d.err
+}
+
+// keyReader reads configuration keys and keeps the first error.
+type keyReader struct {
+	keys map[string]any
+	err  error
+}
+
+// perDirection reads a name for both directions, or a table with one for each.
+func (d *keyReader) perDirection(key, otherwise string) (up, down string) {
+	table, ok := d.keys[key].(map[string]any)
+	if !ok {
+		name := d.name(d.keys, key, otherwise)
+		return name, name
+	}
+	return d.name(table, "up", otherwise), d.name(table, "down", otherwise)
+}
+
+func (d *keyReader) name(table map[string]any, key, otherwise string) string {
+	switch v := table[key].(type) {
+	case nil:
+		return otherwise
+	case string:
+		return v
+	default:
+		d.bad(key, v, "a name")
+		return otherwise
+	}
+}
+
+func (d *keyReader) flag(key string, otherwise bool) bool {
+	switch v := d.keys[key].(type) {
+	case nil:
+		return otherwise
+	case bool:
+		return v
+	default:
+		d.bad(key, v, "true or false")
+		return otherwise
+	}
+}
+
+func (d *keyReader) bad(key string, v any, want string) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%s = %v: must be %s", key, v, want)
+	}
+}
+
+// tableNumber reads a number from a table within the keys, 0 if there is none.
+func tableNumber(keys map[string]any, table, key string) int {
+	t, _ := keys[table].(map[string]any)
+	switch v := t[key].(type) {
+	case int64:
+		return int(v)
+	case uint64:
+		return int(v)
+	case float64: // from JSON
+		return int(v)
+	}
+	return 0
+}
+
+// outerIPv6 says whether the tunnel's own packets are IPv6.
+func outerIPv6(sc *scenario.Scenario) bool {
+	if sc.Underlay == scenario.UnderlayBoth {
+		u, _ := sc.Client["underlay"].(map[string]any)
+		return fmt.Sprint(u["family"]) == "6"
+	}
+	return sc.Underlay == scenario.Underlay6
+}
+
+// merged are keys with changes over them.
+func merged(keys, changes map[string]any) map[string]any {
+	all := maps.Clone(keys)
+	if all == nil {
+		all = map[string]any{}
+	}
+	maps.Copy(all, changes)
+	return all
+}
