@@ -101,9 +101,17 @@ func setPacketInfo(fd int, v6 bool) error {
 	return nil
 }
 
-// setTCP sets the option that every control connection has beyond those of
-// package net. Accepted connections inherit it from their listener.
+// maxSegment bounds the segments of control connections: with all headers
+// they fit the 1280 bytes that any IPv6 path carries (RFC 8200 section 5).
+// On a path that silently drops larger packets the handshake would hang.
+const maxSegment = 1280 - 40 - 20
+
+// setTCP sets the options that every control connection has beyond those of
+// package net. Accepted connections inherit them from their listener.
 func setTCP(fd int, _ bool) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, maxSegment); err != nil {
+		return fmt.Errorf("set TCP_MAXSEG: %w", err)
+	}
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, userTimeout); err != nil {
 		return fmt.Errorf("set TCP_USER_TIMEOUT: %w", err)
 	}
