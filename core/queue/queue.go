@@ -2,6 +2,11 @@
 // links, so that which link takes a packet is decided as late as can be, and it
 // is the only place where congestion is turned into a drop that the inner
 // sender sees.
+//
+// Packets wait per flow bucket and the buckets take turns by deficit round
+// robin, new ones first, as in FQ-CoDel (RFC 8290): a sparse flow never waits
+// behind a bulk one. In place of CoDel's fixed target stands a signal that
+// knows the links' rates and delays, see Conditions.
 package queue
 
 import (
@@ -13,21 +18,39 @@ import (
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
-// Queue is a bounded first-in-first-out queue, out of which a scheduler may
-// also take packets from behind the head. It gives each packet its sequence
-// numbers when it accepts it. It implements sched.Queue.
+// quantum is what a bucket may send in a turn, in bytes: a full packet.
+const quantum = 1500
+
+// Queue is a bounded fair queue. It implements sched.Queue for the bucket whose
+// turn it is; a scheduler may also take packets from behind the head. Each
+// packet gets its bucket's sequence when it is accepted, and the session's when
+// it is taken.
 type Queue struct {
-	packets []*packet.Packet
-	head    int
-	bytes   int
-	limit   int
+	buckets [wire.Buckets]*bucket
+	fresh   ring // buckets in their first turn
+	old     ring
+	current *bucket // whose turn it is; nil: to be found
+
+	packets, bytes int
+	limit          int
 
 	sequence uint32
-	buckets  [wire.Buckets]uint16
 	carried  [core.MaxLinks]*carried
-
-	signal signal
 }
+
+// bucket is the queue of the flows that share a hash.
+type bucket struct {
+	id       uint8
+	packets  []*packet.Packet
+	head     int
+	bytes    int
+	deficit  int
+	listed   bool // in fresh or old
+	sequence uint16
+	signal   signal
+}
+
+func (b *bucket) len() int { return len(b.packets) - b.head }
 
 // carried is the highest sequence of each bucket that a link took first.
 type carried struct {
@@ -62,54 +85,133 @@ const (
 	Signal           // dropped to tell the inner sender of congestion
 )
 
-// Push offers a packet; the queue takes the reference when it accepts it.
+// Push offers a packet; the queue takes the reference when it accepts it. A
+// bucket may fill as much as is left for the others: so one flow alone gets
+// half of the limit, and never all of it.
 func (q *Queue) Push(now core.Time, p *packet.Packet, c Conditions) Verdict {
-	if q.bytes+len(p.Data) > q.limit {
+	b := q.bucket(p)
+	if b.bytes+len(p.Data) > q.limit-q.bytes {
 		return Full
 	}
-	if c.Rate > 0 && q.signal.due(now, float64(q.bytes), c) {
-		return Signal
+	if c.Rate > 0 && b.id != wire.Unordered {
+		share := float64(max(1, q.Flows()))
+		if b.len() == 0 {
+			share = 1 // what it would have alone: a first packet is no congestion
+		}
+		c.Rate /= share
+		c.Ahead /= share
+		if b.signal.due(now, float64(b.bytes), c) {
+			return Signal
+		}
 	}
-	b := bucketOf(p)
 	p.Since = now
-	p.Header.Bucket = b
-	p.Header.BucketSequence = q.buckets[b]
-	p.Header.Sequence = q.sequence
-	q.buckets[b]++
-	q.sequence++
-	q.compact()
-	q.packets = append(q.packets, p)
+	p.Header.Bucket = b.id
+	p.Header.BucketSequence = b.sequence
+	b.sequence++
+	b.compact()
+	b.packets = append(b.packets, p)
+	b.bytes += len(p.Data)
+	q.packets++
 	q.bytes += len(p.Data)
+	switch {
+	case b.id == wire.Unordered:
+		q.current = nil // it goes before whoever's turn it is, and takes none
+	case !b.listed:
+		b.listed, b.deficit = true, quantum
+		q.fresh.push(b)
+	}
 	return Accepted
 }
 
-func bucketOf(p *packet.Packet) uint8 {
+func (q *Queue) bucket(p *packet.Packet) *bucket {
+	id := uint8(1 + p.Flow%(wire.Buckets-1))
 	if p.Header.Flags&wire.LowLatency != 0 {
-		return wire.Unordered
+		id = wire.Unordered
 	}
-	return uint8(1 + p.Flow%(wire.Buckets-1))
+	if q.buckets[id] == nil {
+		q.buckets[id] = &bucket{id: id}
+	}
+	return q.buckets[id]
 }
 
-func (q *Queue) compact() {
-	if q.head > 64 && q.head*2 >= len(q.packets) {
-		n := copy(q.packets, q.packets[q.head:])
-		clear(q.packets[n:])
-		q.packets = q.packets[:n]
-		q.head = 0
+func (b *bucket) compact() {
+	if b.head > 64 && b.head*2 >= len(b.packets) {
+		n := copy(b.packets, b.packets[b.head:])
+		clear(b.packets[n:])
+		b.packets, b.head = b.packets[:n], 0
 	}
 }
 
-// Take removes the i-th packet and passes its reference to the caller.
-func (q *Queue) Take(i int) *packet.Packet {
-	p := q.packets[q.head+i]
-	copy(q.packets[q.head+1:q.head+i+1], q.packets[q.head:q.head+i])
-	q.packets[q.head] = nil
-	q.head++
+// Take removes the i-th packet of the bucket whose turn it is and passes its
+// reference to the caller. last says that the turn has ended with it.
+func (q *Queue) Take(i int) (p *packet.Packet, last bool) {
+	b := q.turn()
+	p = b.packets[b.head+i]
+	copy(b.packets[b.head+1:b.head+i+1], b.packets[b.head:b.head+i])
+	b.packets[b.head] = nil
+	b.head++
+	b.bytes -= len(p.Data)
+	b.deficit -= len(p.Data)
+	q.packets--
 	q.bytes -= len(p.Data)
-	if q.head == len(q.packets) {
-		q.packets, q.head = q.packets[:0], 0
+	p.Header.Sequence = q.sequence
+	q.sequence++
+	if b.len() == 0 {
+		b.packets, b.head = b.packets[:0], 0
 	}
-	return p
+	if b.len() > 0 && (b.deficit > 0 || b.id == wire.Unordered) {
+		return p, false
+	}
+	q.Pass()
+	return p, true
+}
+
+// turn returns the bucket whose turn it is. The queue must not be empty.
+func (q *Queue) turn() *bucket {
+	for q.current == nil {
+		if u := q.buckets[wire.Unordered]; u != nil && u.len() > 0 {
+			q.current = u
+			break
+		}
+		list := &q.fresh
+		if list.n == 0 {
+			list = &q.old
+		}
+		switch b := list.front(); {
+		case b.len() == 0:
+			// A fresh bucket that empties takes its place among the old ones, so
+			// that it cannot come back as fresh at once.
+			list.pop()
+			if list == &q.fresh && q.old.n > 0 {
+				q.old.push(b)
+			} else {
+				b.listed = false
+			}
+		case b.deficit <= 0:
+			b.deficit += quantum
+			list.pop()
+			q.old.push(b)
+		default:
+			q.current = b
+		}
+	}
+	return q.current
+}
+
+// Pass ends the turn of the present bucket: the next one is asked.
+func (q *Queue) Pass() {
+	if b := q.current; b != nil && b.id != wire.Unordered {
+		list := &q.fresh
+		if list.n == 0 || list.front() != b {
+			list = &q.old
+		}
+		if b.len() > 0 {
+			list.pop()
+			b.deficit = min(b.deficit, 0) + quantum
+			q.old.push(b)
+		}
+	}
+	q.current = nil
 }
 
 // Carried notes that a link was the first to take p.
@@ -128,15 +230,36 @@ func (q *Queue) Carried(id core.LinkID, p *packet.Packet) {
 // Forget drops what is known of a link that is gone.
 func (q *Queue) Forget(id core.LinkID) { q.carried[id] = nil }
 
-// Len is the number of packets waiting.
-func (q *Queue) Len() int { return len(q.packets) - q.head }
+// Empty tells whether nothing waits.
+func (q *Queue) Empty() bool { return q.packets == 0 }
 
-// Bytes is the number of bytes waiting.
-func (q *Queue) Bytes() int { return q.bytes }
+// Total is the number of bytes waiting, of all buckets.
+func (q *Queue) Total() int { return q.bytes }
 
-// At returns the i-th waiting packet as a scheduler sees it.
+// Flows is the number of buckets that take turns.
+func (q *Queue) Flows() int { return q.fresh.n + q.old.n }
+
+// Len is the number of packets of the bucket whose turn it is.
+func (q *Queue) Len() int {
+	if q.Empty() {
+		return 0
+	}
+	return q.turn().len()
+}
+
+// Bytes is the number of bytes of the bucket whose turn it is.
+func (q *Queue) Bytes() int {
+	if q.Empty() {
+		return 0
+	}
+	return q.turn().bytes
+}
+
+// At returns the i-th waiting packet of the bucket whose turn it is, as a
+// scheduler sees it.
 func (q *Queue) At(i int) sched.Packet {
-	p := q.packets[q.head+i]
+	b := q.turn()
+	p := b.packets[b.head+i]
 	return sched.Packet{
 		Len: len(p.Data), Flow: p.Flow, Bucket: p.Header.Bucket,
 		Sequence: p.Header.BucketSequence, Since: p.Since,
@@ -146,10 +269,8 @@ func (q *Queue) At(i int) sched.Packet {
 // Find returns the index of the packet at a byte offset from the head, taking
 // all packets as equally long: near enough for a scheduler, and free of a walk.
 func (q *Queue) Find(offset int) int {
-	if q.bytes == 0 {
-		return 0
-	}
-	return min(int(int64(offset)*int64(q.Len())/int64(q.bytes)), q.Len()-1)
+	b := q.turn()
+	return min(int(int64(offset)*int64(b.len())/int64(max(1, b.bytes))), b.len()-1)
 }
 
 // LastSequence is the highest sequence of a bucket that a link took first.

@@ -19,14 +19,18 @@ func packetOf(o *packet.Pool, size int, flow uint32) *packet.Packet {
 }
 
 func TestLimit(t *testing.T) {
-	q, o := New(3000), packet.NewPool(100)
-	for i, want := range []Verdict{Accepted, Accepted, Accepted, Full} {
-		if got := q.Push(1, packetOf(o, 1000, 1), Conditions{}); got != want {
-			t.Errorf("packet %d: %v, want %v", i, got, want)
+	q, o := New(4000), packet.NewPool(100)
+	for _, c := range []struct {
+		flow uint32
+		want Verdict
+	}{{1, Accepted}, {1, Accepted}, {1, Full}, {2, Accepted}, {2, Full}, {3, Accepted}, {4, Full}} {
+		// A flow alone may have half of the room, so that another finds some.
+		if got := q.Push(1, packetOf(o, 1000, c.flow), Conditions{}); got != c.want {
+			t.Errorf("flow %d: %v, want %v", c.flow, got, c.want)
 		}
 	}
-	if q.Len() != 3 || q.Bytes() != 3000 {
-		t.Errorf("%d packets, %d bytes", q.Len(), q.Bytes())
+	if q.Total() != 4000 || q.Flows() != 3 {
+		t.Errorf("%d bytes of %d flows", q.Total(), q.Flows())
 	}
 }
 
@@ -35,12 +39,12 @@ func TestUnorderedBucket(t *testing.T) {
 	p := packetOf(o, 100, 7)
 	p.Header.Flags = wire.LowLatency
 	q.Push(1, p, Conditions{})
-	if got := q.Take(0).Header.Bucket; got != wire.Unordered {
-		t.Errorf("bucket %d", got)
+	if p, _ := q.Take(0); p.Header.Bucket != wire.Unordered {
+		t.Errorf("bucket %d", p.Header.Bucket)
 	}
 	for flow := range uint32(1000) {
 		q.Push(1, packetOf(o, 1, flow), Conditions{})
-		p := q.Take(0)
+		p, _ := q.Take(0)
 		if p.Header.Bucket == wire.Unordered {
 			t.Fatalf("flow %d is in the bucket of the unordered", flow)
 		}
@@ -48,52 +52,95 @@ func TestUnorderedBucket(t *testing.T) {
 	}
 }
 
-// TestTakeModel: whatever is taken from wherever, packets keep their order,
-// sequences have no holes at the entrance, and bytes are right.
+// TestTakeModel: whatever is taken from wherever, the packets of a bucket keep
+// their order and numbers, the session's numbers have no holes where packets
+// leave, and counts are right.
 func TestTakeModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q, o := New(1<<20), packet.NewPool(2000)
-		var model []*packet.Packet
-		var next uint32
-		bytes := 0
+		model := map[uint8][]*packet.Packet{}
+		next := map[uint8]uint16{}
+		packets, bytes := 0, 0
+		var sequence uint32
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
-			if len(model) == 0 || rapid.IntRange(0, 2).Draw(t, "push") > 0 {
-				p := packetOf(o, rapid.IntRange(1, 1400).Draw(t, "size"), rapid.Uint32().Draw(t, "flow"))
+			switch k := rapid.IntRange(0, 5).Draw(t, "step"); {
+			case packets == 0 || k > 2:
+				p := packetOf(o, rapid.IntRange(1, 1400).Draw(t, "size"), rapid.Uint32Max(5).Draw(t, "flow"))
+				if rapid.IntRange(0, 9).Draw(t, "low latency") == 0 {
+					p.Header.Flags = wire.LowLatency
+				}
 				if q.Push(1, p, Conditions{}) != Accepted {
 					t.Fatal("not accepted")
 				}
-				if p.Header.Sequence != next {
-					t.Fatalf("sequence %d, want %d", p.Header.Sequence, next)
+				b := p.Header.Bucket
+				if p.Header.BucketSequence != next[b] {
+					t.Fatalf("bucket sequence %d, want %d", p.Header.BucketSequence, next[b])
 				}
-				next++
-				model = append(model, p)
+				next[b]++
+				model[b] = append(model[b], p)
+				packets++
 				bytes += len(p.Data)
-				continue
+			case k == 0:
+				q.Pass()
+			default:
+				b := q.At(0).Bucket
+				if len(model[wire.Unordered]) > 0 && b != wire.Unordered {
+					t.Fatal("a packet goes before one of low latency")
+				}
+				m := model[b]
+				if q.Len() != len(m) {
+					t.Fatalf("%d packets of bucket %d, want %d", q.Len(), b, len(m))
+				}
+				for i, p := range m {
+					if q.At(i).Sequence != p.Header.BucketSequence {
+						t.Fatalf("packet %d is another", i)
+					}
+				}
+				i := q.Find(rapid.IntRange(0, 1<<21).Draw(t, "offset"))
+				p, _ := q.Take(i)
+				if p != m[i] || p.Header.Sequence != sequence {
+					t.Fatalf("another packet, or sequence %d and not %d", p.Header.Sequence, sequence)
+				}
+				sequence++
+				packets--
+				bytes -= len(p.Data)
+				model[b] = append(m[:i:i], m[i+1:]...)
+				p.Release()
 			}
-			i := rapid.IntRange(0, len(model)-1).Draw(t, "i")
-			p := q.Take(i)
-			if p != model[i] {
-				t.Fatal("another packet")
-			}
-			q.Carried(core.LinkID(i%2), p)
-			bytes -= len(p.Data)
-			model = append(model[:i], model[i+1:]...)
-			p.Release()
 		}
-		if q.Len() != len(model) || q.Bytes() != bytes || o.Live() != len(model) {
-			t.Fatalf("%d packets, %d bytes, %d live; want %d, %d", q.Len(), q.Bytes(), o.Live(), len(model), bytes)
-		}
-		for i, p := range model {
-			if q.At(i).Sequence != p.Header.BucketSequence {
-				t.Fatalf("packet %d is another", i)
-			}
-		}
-		if len(model) > 0 {
-			if i := q.Find(rapid.IntRange(0, 1<<21).Draw(t, "offset")); i < 0 || i >= len(model) {
-				t.Fatalf("Find names packet %d of %d", i, len(model))
-			}
+		if q.Empty() != (packets == 0) || q.Total() != bytes || o.Live() != packets {
+			t.Fatalf("%d bytes, %d live; want %d, %d", q.Total(), o.Live(), bytes, packets)
 		}
 	})
+}
+
+// TestFairness: backlogged flows get equal bytes whatever the size of their
+// packets, and a flow that comes new goes first.
+func TestFairness(t *testing.T) {
+	q, o := New(1<<24), packet.NewPool(20000)
+	sizes := []int{1400, 700, 100}
+	for range 1000 {
+		for flow, size := range sizes {
+			q.Push(1, packetOf(o, size, uint32(flow)), Conditions{})
+		}
+	}
+	got := map[uint8]int{}
+	for sum := 0; sum < 150_000; {
+		p, _ := q.Take(0)
+		got[p.Header.Bucket] += len(p.Data)
+		sum += len(p.Data)
+		p.Release()
+	}
+	for b, n := range got {
+		if n < 45_000 || n > 55_000 {
+			t.Errorf("bucket %d got %d of 150000 bytes", b, n)
+		}
+	}
+	q.Pass()
+	q.Push(1, packetOf(o, 80, 77), Conditions{})
+	if p, _ := q.Take(0); p.Flow != 77 {
+		t.Errorf("flow %d goes before a new one", p.Flow)
+	}
 }
 
 // TestSignal: no drop below the threshold, one per control period above it,

@@ -48,7 +48,7 @@ func (s *earliest) Pick(v *View) (Choice, core.Time, bool) {
 			wake = min(wake, l.OpensAt)
 			continue
 		}
-		if i, ok := s.index(v.Queue, a, head); ok {
+		if i, ok := s.index(v, a, head); ok {
 			return Choice{From: i, Count: burst(l), Links: Of(l.ID)}, 0, true
 		}
 	}
@@ -71,8 +71,10 @@ func (s *earliest) rank(v *View) {
 
 // index is the packet that a should take: the one that arrives in order. ok is
 // false when the faster links will have sent all there is by then.
-func (s *earliest) index(q Queue, a arrival, head Packet) (i int, ok bool) {
-	if ahead := s.ahead(a); ahead > aheadSlack && s.othersTake(q, a.link, head) {
+func (s *earliest) index(v *View, a arrival, head Packet) (i int, ok bool) {
+	q := v.Queue
+	// Of what the faster links deliver, this flow has its share.
+	if ahead := s.ahead(a) / float64(max(1, v.Flows)); ahead > aheadSlack && s.othersTake(q, a.link, head) {
 		if float64(q.Bytes()) <= ahead {
 			return 0, false
 		}

@@ -56,7 +56,8 @@ type Packet struct {
 	Since    core.Time // when it came
 }
 
-// Queue is the backlog, in the order in which it would leave.
+// Queue is the backlog of the flow whose turn it is, in its order. (Flows that
+// share a bucket count as one.)
 type Queue interface {
 	// Len and Bytes are the packets and bytes waiting.
 	Len() int
@@ -76,10 +77,19 @@ type View struct {
 	Now   core.Time
 	Links []Link // those that can carry data, by ID
 	Queue Queue  // not empty when Pick is called
+	// Flows is how many flows take turns, and Backlog the bytes that all of
+	// them have waiting.
+	Flows   int
+	Backlog int
 	// Budget is what the peer's resequencer may hold, in bytes, and Blocked
 	// how often it had to wait for a packet from a slower link.
 	Budget  int
 	Blocked uint64
+}
+
+// AnyOpen tells whether a packet could leave on some link.
+func (v *View) AnyOpen() bool {
+	return slices.ContainsFunc(v.Links, func(l Link) bool { return l.Open })
 }
 
 // Choice is an answer: packets From to From+Count-1 of the queue leave, each on
@@ -95,11 +105,11 @@ type Scheduler interface {
 	Name() string
 	// Pick names the next packets to leave. Where nothing should leave now
 	// it returns ok false, and in wake the time to ask again (core.Never: when
-	// something has changed). Links of the answer must be Open, but for
+	// something has changed); it may then be asked about another flow. Links of the answer must be Open, but for
 	// redundant copies.
 	Pick(v *View) (c Choice, wake core.Time, ok bool)
 	// Sent tells what became of a choice: bytes that left on a link. The
-	// session may send fewer packets than chosen.
+	// session may send fewer packets than chosen: the flow's turn may end.
 	Sent(now core.Time, id core.LinkID, bytes int)
 }
 

@@ -78,24 +78,34 @@ func (s *Session) conditions() queue.Conditions {
 	return c
 }
 
+// maxPasses bounds how many flows are asked in a row for a packet that an open
+// link would take.
+const maxPasses = 8
+
 // pump sends what waits, as far as the scheduler and the links go.
 func (s *Session) pump(out *Output) {
 	s.wake = core.Never
-	if s.queue.Len() == 0 {
+	if s.queue.Empty() {
 		return
 	}
 	s.look()
-	for s.queue.Len() > 0 && len(s.view.Links) > 0 {
+	for passes := 0; !s.queue.Empty() && len(s.view.Links) > 0; {
+		s.view.Flows = s.queue.Flows()
 		c, wake, ok := s.sched.Pick(&s.view)
-		if !ok {
-			s.wake = max(wake, s.now+1)
+		switch {
+		case ok && s.dispatch(c, out) > 0:
+			passes = 0
+			continue
+		case !ok:
+			s.wake = min(s.wake, max(wake, s.now+1))
+		}
+		// No link wants a packet of this flow; one of another it may.
+		if passes++; passes >= min(maxPasses, s.view.Flows) || !s.view.AnyOpen() {
 			break
 		}
-		if s.dispatch(c, out) == 0 {
-			break
-		}
+		s.queue.Pass()
 	}
-	if s.queue.Len() > 0 {
+	if !s.queue.Empty() {
 		for _, l := range s.order {
 			if open, _ := l.tx.Open(s.now); l.usable() && !open {
 				l.tx.Limited()
@@ -107,7 +117,7 @@ func (s *Session) pump(out *Output) {
 // look fills the view that the scheduler gets.
 func (s *Session) look() {
 	v := &s.view
-	v.Now, v.Queue = s.now, s.queue
+	v.Now, v.Queue, v.Backlog = s.now, s.queue, s.queue.Total()
 	v.Budget = reseq.MaxBytes
 	v.Links = v.Links[:0]
 	s.repairing = s.repairTime()
@@ -136,8 +146,9 @@ func (s *Session) refresh(v *sched.Link) {
 // returns how many left.
 func (s *Session) dispatch(c sched.Choice, out *Output) int {
 	n := 0
-	for n < c.Count && c.From < s.queue.Len() {
-		p := s.queue.Take(c.From)
+	for last := false; n < c.Count && !last && c.From < s.queue.Len(); {
+		var p *packet.Packet
+		p, last = s.queue.Take(c.From)
 		n++
 		p.Sent = s.now
 		copies := c.Links&(c.Links-1) != 0

@@ -131,7 +131,7 @@ func (s *Session) NextTimeout() core.Time {
 	for _, l := range s.order {
 		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.paths.nextTimeout())
 	}
-	if s.queue.Len() > 0 {
+	if !s.queue.Empty() {
 		t = min(t, s.wake)
 	}
 	return t

@@ -106,7 +106,7 @@ func (s *Session) Snapshot(now core.Time) Snapshot {
 		Scheduler: s.sched.Name(), Reorder: s.reseq.Name(),
 		RateControl: s.cfg.Send.RateControl, Retransmit: s.cfg.Send.Retransmit,
 		Equalize:   s.cfg.Send.Equalize,
-		QueueBytes: s.queue.Bytes(), HeldBytes: s.reseq.Stats().HeldBytes,
+		QueueBytes: s.queue.Total(), HeldBytes: s.reseq.Stats().HeldBytes,
 		Links: make([]Link, 0, len(s.order)), Counters: s.withReseqStats(),
 	}
 	fastest := time.Duration(math.MaxInt64)
