@@ -114,13 +114,11 @@ func (l *clientLink) hold(ctx context.Context, s *clientSession, conn *connectio
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	defer conn.close()
-	if err := s.adopt(conn.welcome.Strategy); err != nil {
-		return nil, err
-	}
 	if err := s.driver.AddLink(conn.config(l), conn.udp, report); err != nil {
 		return nil, err
 	}
 	l.set(controlUp, conn)
+	s.settle(conn.welcome.Strategy)
 	readers.Go(func() { report(l.readDatagrams(s, conn)) })
 	readers.Go(func() { report(l.readMessages(s, conn)) })
 
@@ -230,7 +228,7 @@ func (l *clientLink) set(state string, conn *connection) {
 // failed notes why the link is not up, and says so once.
 func (l *clientLink) failed(err error) {
 	c := l.client
-	c.counters.connectErrors.Add(1)
+	c.counters.failures.Add(1)
 	c.mu.Lock()
 	known := l.err != nil && l.err.Error() == err.Error()
 	l.err, l.permanent = err, isPermanent(err)
@@ -266,6 +264,7 @@ func (s *clientSession) linkDown() {
 type connection struct {
 	control *control.Conn
 	udp     underlay.Conn
+	asked   control.Strategy // in the Hello
 	welcome control.Welcome
 	suite   seal.Suite
 	keys    seal.LinkKeys

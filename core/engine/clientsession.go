@@ -34,6 +34,7 @@ type clientSession struct {
 	endOnce sync.Once
 
 	// Guarded by the client's lock.
+	asked    control.Strategy // of the server, last
 	strategy control.Strategy // in force
 	up       int              // links
 	hadLink  bool             // and lost it
@@ -47,7 +48,7 @@ func (c *Client) begin(conn *connection) (*clientSession, error) {
 	s := &clientSession{
 		client: c, ref: w.Session, clientID: w.ClientID, address: [2]netip.Prefix{w.Address4, w.Address6},
 		mtu: min(w.MTU, c.config().TUN.MTU), suite: w.Suite, since: time.Now(), lostAt: time.Now(),
-		strategy: w.Strategy, over: make(chan struct{}),
+		asked: conn.asked, strategy: w.Strategy, over: make(chan struct{}),
 	}
 	side := clientSide(w.Strategy)
 	var err error
@@ -212,7 +213,7 @@ func (s *clientSession) expired(grace time.Duration) bool {
 
 // clientCounters are the client's own counters.
 type clientCounters struct {
-	noSession, foreign, sessions, connects, connectErrors atomic.Uint64
+	noSession, foreign, sessions, connects, failures atomic.Uint64
 }
 
 // engineClientCounters is clientCounters at one moment.
@@ -221,7 +222,7 @@ type engineClientCounters struct {
 	DropForeign   uint64 `json:"drop_foreign_source"` // packet from an address that is not the tunnel's
 	Sessions      uint64 `json:"sessions"`            // that have begun
 	Connects      uint64 `json:"connects"`            // control connections that the server welcomed
-	ConnectErrors uint64 `json:"connect_errors"`      // and that came to nothing
+	LinkFailures  uint64 `json:"link_failures"`       // links that did not come up, or went down
 }
 
 func (c *clientCounters) snapshot() engineClientCounters {
@@ -230,6 +231,6 @@ func (c *clientCounters) snapshot() engineClientCounters {
 		DropForeign:   c.foreign.Load(),
 		Sessions:      c.sessions.Load(),
 		Connects:      c.connects.Load(),
-		ConnectErrors: c.connectErrors.Load(),
+		LinkFailures:  c.failures.Load(),
 	}
 }

@@ -206,6 +206,7 @@ func TestUnknownClientKey(t *testing.T) {
 	if err := server.s.Reload(&next); err != nil {
 		t.Fatal(err)
 	}
+	client.plug(iface("wlan0", 1)) // or wait: a key is not tried again soon
 	client.waitLinks("wlan0")
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -257,22 +258,19 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// waitLinks waits until exactly those links carry data at the client.
+// waitLinks waits until exactly those links, sorted, carry data at the client.
 func (c *testClient) waitLinks(names ...string) {
 	c.t.Helper()
 	eventually(c.t, fmt.Sprintf("links %v up, status %+v", names, c.Status().Links), func() bool {
-		up := 0
-		for _, l := range c.Status().Links {
-			for _, name := range names {
-				if l.Name == name && l.State == "up" && l.Control == controlUp {
-					up++
-				}
-			}
-			if l.State != linkDown {
-				up--
+		var up []string
+		st := c.Status()
+		for _, l := range st.Links {
+			if l.State == "up" && l.Control == controlUp {
+				up = append(up, l.Name)
 			}
 		}
-		return up == 0 && c.Status().State == Up
+		slices.Sort(up)
+		return st.State == Up && slices.Equal(up, names)
 	})
 }
 

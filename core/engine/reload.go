@@ -26,28 +26,34 @@ func (c *Client) Reload(next *config.Client) error {
 	c.cfg = next
 	c.mu.Unlock()
 	c.selectInterfaces()
-	if now.Strategy != next.Strategy {
-		c.askFor(next.Strategy)
+	if s := c.current.Load(); s != nil {
+		s.settle(next.Strategy)
 	}
 	return nil
 }
 
-// askFor tells the server of a new strategy over any link that is up: the
-// server's answer puts it into force. Without a link, the Hello of the next
-// one says it.
-func (c *Client) askFor(st control.Strategy) {
+// settle asks the server for the configured strategy, if that has not been done
+// or the server's, as it just said, is not the one in force here. The answer
+// puts it into force. Without a link that is up, the next one will ask.
+func (s *clientSession) settle(theirs control.Strategy) {
+	c := s.client
 	c.mu.Lock()
-	var conns []*connection
-	for _, l := range c.links {
-		if l.conn != nil {
-			conns = append(conns, l.conn)
+	want := c.cfg.Strategy
+	// Always the same link: what the server answers stays in order.
+	var over *connection
+	for _, name := range c.names {
+		if l := c.links[name]; l != nil && l.conn != nil {
+			over = l.conn
+			break
 		}
 	}
+	needed := want != s.asked || theirs != s.strategy
+	if needed && over != nil {
+		s.asked = want
+	}
 	c.mu.Unlock()
-	for _, conn := range conns {
-		if conn.control.Send(control.Reconfigure{Strategy: st}) == nil {
-			return
-		}
+	if needed && over != nil {
+		_ = over.control.Send(control.Reconfigure{Strategy: want}) // if it fails, so does the link
 	}
 }
 

@@ -112,13 +112,12 @@ func (s *Server) sessionFor(key control.PublicKey, hello control.Hello) (*server
 		return nil, refuse(control.CodeUnknownKey, "the server does not know this client's key %s any more", key)
 	}
 	current := s.sessions[key]
-	asked := s.strategy(hello.Strategy)
 	if !hello.Session.IsZero() {
 		if current == nil || current.ref.ID != hello.Session.ID ||
 			subtle.ConstantTimeCompare(current.ref.Secret, hello.Session.Secret) != 1 {
 			return nil, refuse(control.CodeBadSession, "there is no such session: the server was restarted, or the session was replaced or has expired")
 		}
-		return current, s.reconfigure(current, asked)
+		return current, nil
 	}
 	if current != nil {
 		s.log.Info("session replaced: its client opened a new one", "client", current.name)
@@ -134,7 +133,7 @@ func (s *Server) sessionFor(key control.PublicKey, hello control.Hello) (*server
 	if err != nil {
 		return nil, err
 	}
-	return s.openSession(client.Name, key, got, asked, hello.MTU)
+	return s.openSession(client.Name, key, got, s.strategy(hello.Strategy), hello.MTU)
 }
 
 // connected says whether the client of a key has a session.

@@ -11,6 +11,7 @@ import (
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/seal"
 	"github.com/multilink-vpn/multilink/core/session"
+	"github.com/multilink-vpn/multilink/core/underlay"
 )
 
 // serverSession is a client of the server. The server's lock guards what is
@@ -54,7 +55,7 @@ func (c *serverSession) addresses() []netip.Addr {
 }
 
 // status describes the client; with the server's lock held.
-func (c *serverSession) status(info linkInfo) ClientStatus {
+func (c *serverSession) status(info underlay.Info) ClientStatus {
 	snap := c.driver.Snapshot()
 	st := ClientStatus{Name: c.name, Key: c.key.String(), Links: []LinkStatus{}}
 	st.SessionStatus = SessionStatus{

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"os"
 	"slices"
-
-	"github.com/multilink-vpn/multilink/core/underlay"
 )
 
 // Status tells what the server believes.
@@ -37,6 +35,3 @@ func (s *Server) Status() Status {
 	slices.SortFunc(st.Clients, func(a, b ClientStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return st
 }
-
-// linkInfo is how the server's only socket works.
-type linkInfo = underlay.Info
