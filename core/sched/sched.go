@@ -137,7 +137,13 @@ func (s Set) Has(id core.LinkID) bool { return s&(1<<id) != 0 }
 
 // table holds every scheduler by name.
 var table = map[string]func() Scheduler{
+	"active-backup":  func() Scheduler { return &activeBackup{} },
+	"blest":          func() Scheduler { return newBlest() },
+	"byte-count":     func() Scheduler { return newByteCount() },
 	"earliest":       func() Scheduler { return &earliest{} },
+	"ecf":            func() Scheduler { return &ecf{} },
+	"flow":           func() Scheduler { return &flow{} },
+	"loss-weighted":  func() Scheduler { return &lossWeighted{} },
 	"lowest-latency": func() Scheduler { return &lowestLatency{} },
 	"minrtt":         func() Scheduler { return minRTT{} },
 	"redundant":      func() Scheduler { return redundant{} },
@@ -172,4 +178,16 @@ func candidates(links []Link, f func(*Link)) {
 			f(l)
 		}
 	}
+}
+
+// responsive calls f for the candidates that are not silent, or for all of them
+// when all are.
+func responsive(links []Link, f func(*Link)) {
+	calm := false
+	candidates(links, func(l *Link) { calm = calm || !l.Suspect })
+	candidates(links, func(l *Link) {
+		if !calm || !l.Suspect {
+			f(l)
+		}
+	})
 }

@@ -107,13 +107,15 @@ func TestPickIsSane(t *testing.T) {
 		for i := range len(states) * len(states) * len(states) {
 			var v View
 			active := false
-			for k := range 3 {
-				l := states[i%len(states)]
-				i /= len(states)
+			for k, n := 0, i; k < 3; k++ {
+				l := states[n%len(states)]
+				n /= len(states)
 				l.ID = core.LinkID(k)
 				active = active || !l.Backup
 				v.Links = append(v.Links, l)
 			}
+			// Its purpose is to leave an active link that does badly.
+			active = active && name != "active-backup"
 			v.Now, v.Queue = core.Time(1+i)*1e9, &backlog{n: 1 + i%40, size: 1400}
 			c, _, ok := s.Pick(&v)
 			if !ok {
