@@ -112,7 +112,9 @@ func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Int
 		return nil, explainTUN(err)
 	}
 	undo.add(ignoreClosed(dev.Close))
+	c.mu.Lock() // the status socket is open already
 	c.device = &device{Device: dev}
+	c.mu.Unlock()
 	monitor, err := c.deps.newMonitor(c.log)
 	if err != nil {
 		return nil, err

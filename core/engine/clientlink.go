@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -262,6 +263,7 @@ func (s *clientSession) linkDown() {
 // connection is a link's control connection with its socket, on which the
 // server has welcomed the link.
 type connection struct {
+	tcp     net.Conn // under control
 	control *control.Conn
 	udp     underlay.Conn
 	asked   control.Strategy // in the Hello
@@ -272,10 +274,10 @@ type connection struct {
 	server  netip.AddrPort // of the datagrams
 }
 
+// close does not say goodbye, which could wait for a network that is gone.
 func (n *connection) close() {
 	_ = n.udp.Close()
-	// TLS says goodbye, which may wait for a network that is gone.
-	go n.control.Close()
+	_ = n.tcp.Close()
 }
 
 // config is what a session has to know of the link.

@@ -177,7 +177,7 @@ func (c *Client) keep(ctx context.Context, s *clientSession, first *clientLink, 
 	}
 }
 
-// sayGoodbye ends the session at the server, over any link.
+// sayGoodbye ends the session at the server, over whichever link is faster.
 func (c *Client) sayGoodbye(running map[string]*runner) {
 	var all sync.WaitGroup
 	for _, r := range running {
@@ -185,7 +185,15 @@ func (c *Client) sayGoodbye(running map[string]*runner) {
 			all.Go(func() { endConn(conn.control, control.Goodbye{Reason: "the client is ending"}) })
 		}
 	}
-	all.Wait()
+	said := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(said)
+	}()
+	select {
+	case <-said:
+	case <-time.After(byeTimeout):
+	}
 }
 
 // adopt puts the strategy that the server says is in force into force here.

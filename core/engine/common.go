@@ -146,7 +146,7 @@ func describeEnd(err error) string {
 	switch {
 	case err == nil:
 		return "goodbye"
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the other end closed the connection"
 	case errors.Is(err, net.ErrClosed):
 		return "closed here"

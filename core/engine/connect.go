@@ -83,7 +83,7 @@ func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *con
 	if err != nil {
 		return nil, causeOf(ctx, err)
 	}
-	n := &connection{control: conn, asked: cfg.Strategy, welcome: welcome, local: o.Listen.Addr()}
+	n := &connection{tcp: nc, control: conn, asked: cfg.Strategy, welcome: welcome, local: o.Listen.Addr()}
 	if err := n.complete(l, o, index); err != nil {
 		conn.Close()
 		return nil, err

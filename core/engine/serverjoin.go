@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
@@ -37,7 +39,11 @@ func (s *Server) turnAway(conn *control.Conn, err error) {
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		reject = control.Reject(*refused)
 	}
-	s.log.Warn("client turned away", "from", conn.RemoteAddr().String(), "key", conn.Peer().String(),
+	level := slog.LevelWarn
+	if reject.Code == control.CodeBadSession {
+		level = slog.LevelInfo // every client's first word after a restart
+	}
+	s.log.Log(context.Background(), level, "client turned away", "from", conn.RemoteAddr().String(), "key", conn.Peer().String(),
 		"code", string(reject.Code), "error", err)
 	_ = conn.Send(reject) // the connection ends in any case
 }
