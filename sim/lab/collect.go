@@ -45,8 +45,8 @@ func (r *run) collect(ctx context.Context) error {
 			continue
 		}
 		status, err := r.product.status(ctx, end)
-		if interrupted(ctx, err) {
-			return err
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if err != nil {
 			r.broke("no status at the end: %v", err)

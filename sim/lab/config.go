@@ -17,9 +17,6 @@ import (
 // rules leave alone.
 const defaultMark = 0x4d4c
 
-// defaultTUN is the product's name for its device.
-const defaultTUN = "multilink0"
-
 // files are where one program of the product has its files.
 type files struct{ folder string }
 

@@ -8,14 +8,11 @@
 package lab
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -55,6 +52,14 @@ type Progress struct {
 	Elapsed, Total time.Duration
 	// Line is one line of news, such as an action of the timeline.
 	Line string
+	// Links are those of the scenario, in its order, while traffic runs.
+	Links []LinkProgress
+}
+
+// LinkProgress is what a link has carried up to now, in bytes of IP packets.
+type LinkProgress struct {
+	Name     string
+	Up, Down uint64
 }
 
 // newNames makes names that no other run has.
@@ -96,29 +101,4 @@ func needsProduct(sc *scenario.Scenario) bool {
 		}
 	}
 	return false
-}
-
-// makeRoom sets this process up so that the emulator's thread is not kept
-// waiting by traffic or garbage collection, and returns how to undo it. The
-// memory limit keeps the rarer collections from meaning more memory than a
-// small machine has.
-func makeRoom() func() {
-	const (
-		processors  = 8 // beyond the machine's: the kernel shares those out, the runtime would queue
-		percent     = 800
-		memoryLimit = 1 << 30
-	)
-	before := runtime.GOMAXPROCS(runtime.NumCPU() + processors)
-	beforePercent := debug.SetGCPercent(percent)
-	beforeLimit := debug.SetMemoryLimit(memoryLimit)
-	return func() {
-		runtime.GOMAXPROCS(before)
-		debug.SetGCPercent(beforePercent)
-		debug.SetMemoryLimit(beforeLimit)
-	}
-}
-
-// interrupted says whether an error is only that of a cancelled context.
-func interrupted(ctx context.Context, err error) bool {
-	return ctx.Err() != nil && errors.Is(err, ctx.Err())
 }

@@ -129,7 +129,8 @@ func readManifest(file string) (*manifest, error) {
 }
 
 // processStart returns when a process started, in ticks since boot
-// (proc_pid_stat(5), field 22): with its PID it names a process for good.
+// (proc_pid_stat(5), field 22): with its PID it names a process for good. A
+// process that has ended and only waits for its parent to notice is none.
 func processStart(pid int) (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -138,9 +139,15 @@ func processStart(pid int) (uint64, error) {
 	// The second field is a name in brackets and may hold anything.
 	_, after, found := strings.Cut(string(text[max(0, strings.LastIndexByte(string(text), ')')):]), ") ")
 	fields := strings.Fields(after)
-	const startField = 22 - 3 // counted from the third
+	const (
+		stateField = 3 - 3 // counted from the third
+		startField = 22 - 3
+	)
 	if !found || len(fields) <= startField {
 		return 0, fmt.Errorf("/proc/%d/stat: no start time", pid)
+	}
+	if state := fields[stateField]; state == "Z" || state == "X" {
+		return 0, fmt.Errorf("process %d has ended", pid)
 	}
 	return strconv.ParseUint(fields[startField], 10, 64)
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
 )
@@ -117,6 +118,19 @@ func TestProcessStart(t *testing.T) {
 	if again != first {
 		t.Errorf("%d, then %d", first, again)
 	}
+	ended := exec.Command("/bin/true")
+	if err := ended.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(time.Minute); ; { // it is not waited for: it stays as a zombie
+		if _, err := processStart(ended.Process.Pid); err != nil {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal("a process that has ended has a start")
+		}
+	}
+	_ = ended.Wait()
 	if _, err := processStart(1 << 30); err == nil {
 		t.Error("a process that is not there has a start")
 	}

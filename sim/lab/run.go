@@ -82,8 +82,13 @@ func (r *run) within(ctx context.Context, do func() error) (err error) {
 	if withProduct && r.opts.Binary == "" {
 		return fmt.Errorf("%w: the multilink program was not found", ErrMachine)
 	}
-	defer makeRoom()()
-	defer func() { err = errors.Join(err, r.remove()) }()
+	defer emu.Tune()()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err() // whatever it looked like where it struck
+		}
+		err = errors.Join(err, r.remove())
+	}()
 	if err := r.build(); err != nil {
 		return err
 	}
@@ -155,13 +160,10 @@ func (r *run) startProduct(ctx context.Context) error {
 		anyLink = anyLink || l.plugged
 	}
 	err = p.startAll(ctx, anyLink)
-	if interrupted(ctx, err) {
-		return err
-	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		r.broke("%v", err)
 	}
-	return nil
+	return ctx.Err()
 }
 
 // measure runs traffic and timeline and takes the measurements.
@@ -331,8 +333,26 @@ func (r *run) progress(line string) {
 	r.mu.Unlock()
 	if !r.origin.IsZero() {
 		p.Elapsed, p.Total = time.Since(r.origin), r.sc.Duration
+		p.Links = r.carried()
 	}
 	r.opts.Progress(p)
+}
+
+// carried is what each link has delivered up to now.
+func (r *run) carried() []LinkProgress {
+	var all []LinkProgress
+	for _, l := range r.sc.Links {
+		now := LinkProgress{Name: l.Name}
+		// A link that was not plugged in yet has carried nothing.
+		if st, err := r.topology.impairer.Stats(l.Name, emu.Up); err == nil {
+			now.Up = st.BytesOut
+		}
+		if st, err := r.topology.impairer.Stats(l.Name, emu.Down); err == nil {
+			now.Down = st.BytesOut
+		}
+		all = append(all, now)
+	}
+	return all
 }
 
 // progressEvery is how often a run says how far it is.

@@ -78,21 +78,6 @@ func leftovers(t *testing.T) map[string]bool {
 	return left
 }
 
-// value finds a measurement by its dotted name.
-func value(t *testing.T, r *report.Result, path string) float64 {
-	t.Helper()
-	var at any = r.Measurements
-	for part := range strings.SplitSeq(path, ".") {
-		m, _ := at.(map[string]any)
-		at = m[part]
-	}
-	v, ok := at.(float64)
-	if !ok {
-		t.Fatalf("%s is %v in %v", path, at, r.Measurements)
-	}
-	return v
-}
-
 // holds checks expectations, which say themselves what was measured. What an
 // overloaded machine does to the emulator is not this package's fault.
 func holds(t *testing.T, r *report.Result) {
