@@ -24,11 +24,16 @@ const maxRateError = 0.001
 // calibrationRates are in bit/s.
 var calibrationRates = []float64{1e6, 6.21e6, 50e6, 300e6}
 
-// Lost packets are counted over lossPackets at a loss of lossShare.
+// Lost packets are counted over lossPackets, sent at lossRate bit/s, at a loss
+// of lossShare.
 const (
 	lossShare   = 0.01
 	lossPackets = 50000
+	lossRate    = 20e6
 )
+
+// overload is how much more than its rate a saturated link is offered.
+const overload = 1.2
 
 // settle is how long a measurement waits for queues to fill.
 const settle = 500 * time.Millisecond
@@ -181,18 +186,24 @@ func (s *stand) close() error {
 func (c *calibration) rate(ctx context.Context, rate float64) error {
 	c.opts.Progress(fmt.Sprintf("rate %g Mbit/s", rate/1e6))
 	const size = 1500
-	s, err := c.newStand(1, link.Config{Rate: rate, Queue: link.Queue{Time: 200 * time.Millisecond, Packets: 100}})
+	s, err := c.newStand(1, link.Config{Rate: rate, Queue: link.Queue{Time: 200 * time.Millisecond}})
 	if err != nil {
 		return err
 	}
 	var got arrivals
+	var sent int
+	start := time.Now()
 	err = c.window(ctx, func(ctx context.Context, group *errgroup.Group, open *atomic.Bool) {
-		group.Go(func() error { _, err := s.clients[0].flood(ctx, 1.2*rate, size, 0); return err })
+		group.Go(func() (err error) { sent, err = s.clients[0].flood(ctx, overload*rate, size, 0); return err })
 		group.Go(func() (err error) { got, err = s.servers[0].count(ctx, open, nil); return err })
 	})
+	offered := float64(sent) * size * 8 / time.Since(start).Seconds()
 	health := s.emulator.Health()
 	if err := errors.Join(err, s.close()); err != nil {
 		return err
+	}
+	if offered < rate {
+		c.miss("rate %g Mbit/s: not measured, the load generator reached only %.2f Mbit/s", rate/1e6, offered/1e6)
 	}
 	check := RateCheck{Target: rate, Measured: got.rate(size)}
 	check.Error = check.Measured/rate - 1
@@ -232,7 +243,7 @@ func (c *calibration) lateness(ctx context.Context) error {
 	ages := newLateness()
 	err = c.window(ctx, func(ctx context.Context, group *errgroup.Group, open *atomic.Bool) {
 		for i := range 3 {
-			group.Go(func() error { _, err := s.clients[i].flood(ctx, 1.2*rate, 1500, 0); return err })
+			group.Go(func() error { _, err := s.clients[i].flood(ctx, overload*rate, 1500, 0); return err })
 			group.Go(func() error { _, err := s.servers[i].count(ctx, open, nil); return err })
 		}
 		// A probe every 2 ms.
@@ -274,7 +285,7 @@ func (c *calibration) loss(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sent, err := s.clients[0].flood(ctx, 10e6, 100, lossPackets)
+	sent, err := s.clients[0].flood(ctx, lossRate, 100, lossPackets)
 	stats, err2 := s.awaitIn(ctx, sent)
 	health := s.emulator.Health()
 	if err := errors.Join(err, err2, s.close()); err != nil {

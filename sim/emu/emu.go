@@ -19,7 +19,9 @@
 // departure of all models is due. A frame counts as arrived at its kernel
 // receive timestamp, not when the thread woke. Departures are computed, never
 // slept for: a late thread sends late, and the next departures are where they
-// would have been, so that rates are exact. How late it was is in Health; a
+// would have been, so that rates are exact. To be late rarely on a machine that
+// is busy with what is tested, the thread has processor time reserved, and its
+// process the highest priority (Tune). How late it was is in Health; a
 // run that was too late proves nothing and is inconclusive.
 package emu
 
@@ -97,8 +99,9 @@ type Impairer interface {
 // Options are for both backends; the zero value is usual.
 type Options struct {
 	// Spin makes the user backend's thread busy-wait the last 50 µs before a
-	// departure. It costs about a fifth of a core and makes the tail of the
-	// lateness about a third.
+	// departure, instead of having processor time reserved. It is the more
+	// exact way on a machine with a core to spare, and the worse one on a busy
+	// one.
 	Spin bool
 	// Seed is that of the bottlenecks' impairments.
 	Seed uint64

@@ -33,6 +33,9 @@ type Health struct {
 	RateError float64 `json:"rate_error"`
 	// Drops are frames that were lost outside the models.
 	Drops HiddenDrops `json:"hidden_drops"`
+	// Reserved says whether the emulator's thread had processor time of its
+	// own.
+	Reserved bool `json:"reserved"`
 	// Steal is the share of the machine's time that its host kept from it.
 	Steal float64 `json:"steal"`
 	// Breaches are the bounds that were not kept, in words.

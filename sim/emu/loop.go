@@ -14,6 +14,10 @@ import (
 // spinTime is how long before a departure a spinning loop stops sleeping.
 const spinTime = int64(50 * time.Microsecond)
 
+// maxAge is how long a frame may have waited in its socket; more is a step of
+// the wall clock.
+const maxAge = int64(10 * time.Second)
+
 // maxRounds bounds the batches read from one port before the others and the
 // departures have their turn.
 const maxRounds = 4
@@ -28,6 +32,7 @@ type loop struct {
 	commands chan func()
 	stopped  bool
 	failure  error // why the loop ended by itself
+	reserved bool  // the thread has processor time of its own
 
 	hops    []*hop
 	entries []*entry
@@ -66,13 +71,14 @@ func newLoop(opts Options) (*loop, error) {
 // now returns the time on the models' clock.
 func (l *loop) now() int64 { return int64(time.Since(l.epoch)) }
 
-// run is the loop. Its thread's timers are exact to the nanosecond instead of
-// the usual 50 µs.
+// run is the loop.
 func (l *loop) run() {
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
+	if err := preparePromptThread(); err != nil {
 		l.failure = err
 		return
 	}
+	// Spinning would use the time up.
+	l.reserved = l.spin == 0 && reserveTime() == nil
 	for !l.stopped {
 		switch err := l.wait(); err {
 		case nil:
@@ -89,13 +95,11 @@ func (l *loop) run() {
 
 // wait sleeps until a frame or a command comes or the next departure is due.
 func (l *loop) wait() error {
-	var timeout *unix.Timespec
+	timeout := maxSleep
 	if h := l.earliest(); h != nil {
-		t := unix.NsecToTimespec(max(0, h.next-l.now()-l.spin))
-		timeout = &t
+		timeout = min(timeout, max(0, h.next-l.now()-l.spin))
 	}
-	_, err := unix.Ppoll(l.polls, timeout, nil)
-	return err
+	return poll(l.polls, timeout)
 }
 
 // obey runs the commands that have come.
@@ -159,10 +163,8 @@ func (l *loop) accept(to *lane, n int) {
 			continue
 		}
 		l.slots.frames[i] = spare
-		// A receive time in the future or of long ago comes from a step of
-		// the wall clock.
 		arrival := now
-		if age := wall - l.slots.arrival[i]; age >= 0 && age < int64(time.Second) {
+		if age := wall - l.slots.arrival[i]; age >= 0 && age < maxAge {
 			arrival = now - age
 		}
 		l.capture(to, false, arrival, f)
@@ -258,10 +260,10 @@ func (l *loop) flush(x *exit) {
 			continue
 		}
 		f := pending[0]
-		if x.port.running() {
-			l.drops.Send++
-		} else {
+		if linkDown(err) {
 			f.lane.lose(f)
+		} else {
+			l.drops.Send++
 		}
 		l.pool.put(f)
 		pending = pending[1:]

@@ -150,19 +150,10 @@ func (s *packetSocket) transmit(frames []*frame) (int, error) {
 	if errno == 0 {
 		return int(n), nil
 	}
-	if errno == unix.ENOBUFS && !s.running() {
+	if errno == unix.ENOBUFS {
 		s.refused.Add(1)
 	}
 	return 0, errno
-}
-
-func (s *packetSocket) running() bool {
-	request, err := unix.NewIfreq(s.name)
-	if err != nil || unix.IoctlIfreq(s.socket, unix.SIOCGIFFLAGS, request) != nil {
-		return false
-	}
-	const both = unix.IFF_UP | unix.IFF_RUNNING
-	return request.Uint16()&both == both
 }
 
 func (s *packetSocket) drops() (portDrops, error) {

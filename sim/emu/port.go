@@ -15,9 +15,6 @@ type port interface {
 	receive(slots *slots) (int, error)
 	// transmit sends frames and returns how many went before the error.
 	transmit(frames []*frame) (int, error)
-	// running says whether the interface exists and has a carrier: when it
-	// does not, frames that cannot be sent are no fault of the emulator.
-	running() bool
 	// drops returns the frames that were lost between the endpoint and the
 	// emulator since the port was opened.
 	drops() (portDrops, error)
@@ -35,6 +32,19 @@ type slots struct {
 	frames  [batch]*frame
 	size    [batch]int   // length on the wire; more than frameBytes: cut off
 	arrival [batch]int64 // wall clock, ns; 0: not known
+}
+
+// linkDown says whether a frame could not be sent because the interface is
+// down, gone or without a carrier, which is no fault of the emulator. For the
+// carrier an AF_PACKET socket that bypasses the queueing discipline says
+// ENOBUFS, a TAP EIO. (The interface's flags would tell up to a second later.)
+// A full backlog of the other side is ENOBUFS too; HiddenDrops.Backlog shows it.
+func linkDown(err error) bool {
+	switch err {
+	case unix.ENETDOWN, unix.ENOBUFS, unix.ENXIO, unix.ENODEV, unix.EIO, unix.EBADFD:
+		return true
+	}
+	return false
 }
 
 // temporary says whether an error only means that there is nothing to do now.

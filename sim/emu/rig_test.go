@@ -222,20 +222,32 @@ func silent(t *testing.T, conn *net.UDPConn, to netip.AddrPort) bool {
 	}
 }
 
-// setUp sets an interface up or down.
-func (b *bench) setUp(ns netns.NsHandle, name string, up bool) {
+// change does something to an interface.
+func (b *bench) change(ns netns.NsHandle, name string, do func(netlink.Link) error) {
 	b.t.Helper()
 	err := inNamespace(ns, func() error {
 		device, err := netlink.LinkByName(name)
 		if err != nil {
 			return err
 		}
-		if up {
-			return netlink.LinkSetUp(device)
-		}
-		return netlink.LinkSetDown(device)
+		return do(device)
 	})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// setUp sets an interface up or down.
+func (b *bench) setUp(ns netns.NsHandle, name string, up bool) {
+	b.t.Helper()
+	if up {
+		b.change(ns, name, netlink.LinkSetUp)
+	} else {
+		b.change(ns, name, netlink.LinkSetDown)
+	}
+}
+
+func (b *bench) setMTU(ns netns.NsHandle, name string, mtu int) {
+	b.t.Helper()
+	b.change(ns, name, func(device netlink.Link) error { return netlink.LinkSetMTU(device, mtu) })
 }

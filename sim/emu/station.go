@@ -74,19 +74,37 @@ func (s *station) flood(ctx context.Context, rate float64, size, count int) (sen
 	return sent, nil
 }
 
-// arrivals is what a station received.
+// arrivals is what a station received: how many frames, and the sums for a
+// straight line through their numbers over their times.
 type arrivals struct {
-	frames      int
-	first, last int64 // wall clock, ns
+	frames       int
+	first        int64   // wall clock, ns
+	t, tt, n, nt float64 // sums of time in s, its square, number, number times time
 }
 
-// rate returns the rate in bit/s of n packets of size bytes: the first is the
-// start of the measurement and does not count.
-func (a arrivals) rate(size int) float64 {
-	if a.frames < 2 {
+// rate returns the rate in bit/s at which packets of size bytes came: the slope
+// of the line of least squares, so that one frame that was late, be it the last,
+// does not count as a wrong rate.
+func (a *arrivals) rate(size int) float64 {
+	count := float64(a.frames)
+	spread := count*a.tt - a.t*a.t
+	if a.frames < 2 || spread <= 0 {
 		return 0
 	}
-	return float64(a.frames-1) * float64(size) * 8 * 1e9 / float64(a.last-a.first)
+	return (count*a.nt - a.n*a.t) / spread * float64(size) * 8
+}
+
+// note takes a frame that came at a time of the wall clock.
+func (a *arrivals) note(at int64) {
+	if a.frames == 0 {
+		a.first = at
+	}
+	t, n := float64(at-a.first)/1e9, float64(a.frames)
+	a.frames++
+	a.t += t
+	a.tt += t * t
+	a.n += n
+	a.nt += n * t
 }
 
 // count receives until ctx ends, from the moment that open is set on. Each
@@ -113,12 +131,4 @@ func (s *station) count(ctx context.Context, open *atomic.Bool, age func(time.Du
 		}
 	}
 	return a, nil
-}
-
-func (a *arrivals) note(at int64) {
-	if a.frames == 0 {
-		a.first = at
-	}
-	a.frames++
-	a.last = at
 }

@@ -20,7 +20,6 @@ type TAP struct {
 	file   int
 	name   string
 	ns     netns.NsHandle
-	err    error // of the last write
 }
 
 // OpenTAP makes a TAP interface in ns, which is the endpoint's namespace. The
@@ -90,16 +89,12 @@ func (t *TAP) receive(slots *slots) (int, error) {
 
 func (t *TAP) transmit(frames []*frame) (int, error) {
 	for i, f := range frames {
-		if _, t.err = unix.Write(t.file, f.data()); t.err != nil {
-			return i, t.err
+		if _, err := unix.Write(t.file, f.data()); err != nil {
+			return i, err
 		}
 	}
 	return len(frames), nil
 }
-
-// running goes by the last write: the kernel says EIO while the interface is
-// down.
-func (t *TAP) running() bool { return t.err != unix.EIO }
 
 func (t *TAP) drops() (portDrops, error) {
 	dropped, err := deviceDrops(t.ns, t.name)

@@ -36,8 +36,8 @@ type pair struct {
 // NewUser starts the user space backend for ports in ns. The handle may be
 // closed after the call.
 //
-// The emulator's thread competes with the process's other goroutines: leave it
-// two processors more than they need, GOMAXPROCS permitting.
+// The emulator's thread competes with the rest of the process and of the
+// machine: see Tune.
 func NewUser(ns netns.NsHandle, opts Options) (Impairer, error) {
 	own, err := duplicate(ns)
 	if err != nil {
@@ -286,6 +286,7 @@ func (u *user) Health() Health {
 	u.do(func() {
 		lateness.Merge(u.loop.lateness)
 		h.Drops = u.loop.drops
+		h.Reserved = u.loop.reserved
 		for _, hop := range u.loop.hops {
 			s := hop.model.Stats()
 			h.Drops.Memory += s.DropLimit

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/multilink-vpn/multilink/sim/link"
 )
 
@@ -362,4 +364,40 @@ func TestErrors(t *testing.T) {
 		t.Errorf("statistics after close: %v", err)
 	}
 	e.Health()
+}
+
+// Datagrams that the sender's kernel would leave to a network card to cut and
+// to complete come out right.
+func TestSegmentationOffload(t *testing.T) {
+	b := newBench(t, 1)
+	e := b.emulator(Options{})
+	b.attach(e, spec(0, link.Config{}))
+	to := serverAddress(0, 4)
+	b.echo(to)
+	conn := b.udp(b.client, anyPort(to))
+	pings(t, conn, to)
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, 1000) })
+	if err != nil {
+		t.Skipf("this kernel has no UDP_SEGMENT: %v", err)
+	}
+	if _, err := conn.WriteToUDPAddrPort(make([]byte, 2500), to); errors.Is(err, unix.EIO) {
+		t.Skip("this kernel has no UDP_SEGMENT without checksum offload")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 9000)
+	for _, want := range []int{1000, 1000, 500} {
+		conn.SetReadDeadline(time.Now().Add(patience))
+		n, _, err := conn.ReadFromUDPAddrPort(buffer)
+		if err != nil || n != want {
+			t.Fatalf("datagram of %d bytes (error %v), want %d", n, err, want)
+		}
+	}
+	if d := e.Health().Drops; d.Oversize > 0 {
+		t.Errorf("hidden drops %+v", d)
+	}
 }
