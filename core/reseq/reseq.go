@@ -87,6 +87,7 @@ var table = map[string]func() Resequencer{
 	"flow":   func() Resequencer { return newFlow() },
 	"global": func() Resequencer { return newGlobal() },
 	"none":   func() Resequencer { return &passThrough{} },
+	"tcp":    func() Resequencer { return newTCP() },
 }
 
 // New makes the resequencer of a name.

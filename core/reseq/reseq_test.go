@@ -35,7 +35,7 @@ func newEnv() *Env {
 }
 
 func TestUnknownName(t *testing.T) {
-	if _, err := New("nonsense"); err == nil || err.Error() != `unknown resequencer "nonsense": one of flow, global, none` {
+	if _, err := New("nonsense"); err == nil || err.Error() != `unknown resequencer "nonsense": one of flow, global, none, tcp` {
 		t.Errorf("error %v", err)
 	}
 }
