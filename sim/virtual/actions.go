@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
@@ -22,7 +23,6 @@ func (s *Simulation) Do(a scenario.Action) error {
 	if l == nil {
 		return fmt.Errorf("no link is named %q", a.Link)
 	}
-	l.watch, l.recovered = s.clock.now, never
 	switch a.Do {
 	case "blackhole", "restore":
 		for _, d := range directions(a.Direction) {
@@ -69,11 +69,34 @@ func (s *Simulation) SetStrategies(clientSide, serverSide Strategy) error {
 	return s.ends[server].setStrategy(serverSide)
 }
 
-// RecoveredIn is how long after the last action on a link the first datagram
-// came through that was sent after it; false if none has.
-func (l *Link) RecoveredIn() (seconds float64, ok bool) {
-	if l.recovered == never {
-		return 0, false
+// recovery measures how long it takes from the last action of a timeline until
+// a datagram of the tunnel comes through on a link that the timeline changed.
+type recovery struct {
+	clock   *clock
+	changed map[*Link]bool // nil: not yet
+	since   int64
+	at      int64
+	done    bool
+}
+
+// arm starts the measurement at the last action.
+func (s *Simulation) arm(timeline []scenario.Action) {
+	s.recovery = recovery{clock: &s.clock, changed: map[*Link]bool{}, since: s.clock.now}
+	for _, a := range timeline {
+		if a.Link != "" {
+			s.recovery.changed[s.Link(a.Link)] = true
+		}
 	}
-	return float64(l.recovered-l.watch) / 1e9, true
+}
+
+// see is told of every datagram that came through.
+func (r *recovery) see(l *Link) {
+	if !r.done && r.changed[l] {
+		r.at, r.done = r.clock.now, true
+	}
+}
+
+// seconds is what was measured, if anything was.
+func (r *recovery) seconds() (float64, bool) {
+	return time.Duration(r.at - r.since).Seconds(), r.done
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -34,12 +35,13 @@ type bulk struct {
 }
 
 func newBulk(t *Traffic, d Direction) (generator, error) {
+	id, address := t.service()
 	b := &bulk{
-		Traffic: t, direction: d, address: t.service(), fct: meter.NewSpread(),
+		Traffic: t, direction: d, address: address, fct: meter.NewSpread(),
 		content: newContent(seedOf(t.sim.cfg.Seed, t.Name, d.String())),
 	}
 	var err error
-	b.listener, err = t.host().listen(b.address, t.CC, b.accept)
+	b.listener, err = t.host().listen(id, address, t.CC, b.accept)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +117,13 @@ func (b *bulk) work(s *socket, sends bool) func() {
 	return w.work
 }
 
+func (b *bulk) finished() bool {
+	if b.Size == 0 || len(b.receivers) < max(b.Streams, 1) {
+		return false
+	}
+	return !slices.ContainsFunc(b.receivers, func(w *receiver) bool { return !w.done })
+}
+
 func (b *bulk) stop() {
 	b.stopped = true
 	b.listener.close()
@@ -187,7 +196,7 @@ func (w *sender) work() {
 		if w.size > 0 {
 			part = part[:min(int64(len(part)), w.size-w.sent)]
 		}
-		n, err := w.socket.endpoint.Write(bytes.NewReader(part), tcpip.WriteOptions{})
+		n, err := w.socket.write(bytes.NewReader(part))
 		w.sent += n
 		if err != nil {
 			return
@@ -195,7 +204,7 @@ func (w *sender) work() {
 	}
 	if !w.shut {
 		w.shut = true
-		_ = w.socket.endpoint.Shutdown(tcpip.ShutdownWrite) // it may be gone already
+		w.socket.shutdown()
 	}
 }
 
@@ -237,9 +246,9 @@ func (w *receiver) work() {
 // the stream.
 func readAll(s *socket, to *checker, came func(n int)) error {
 	for {
-		result, err := s.endpoint.Read(to, tcpip.ReadOptions{})
-		if result.Count > 0 {
-			came(result.Count)
+		n, err := s.read(to)
+		if n > 0 {
+			came(n)
 		}
 		if to.err != nil {
 			return to.err

@@ -51,8 +51,8 @@ func newDatagrams(t *Traffic, d Direction) (generator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the client's socket: %w", err)
 	}
-	service := t.service()
-	there, err := t.host().newSocket(udp.ProtocolNumber, 0, service, g.receive)
+	id, service := t.service()
+	there, err := t.host().newSocket(udp.ProtocolNumber, id, service, g.receive)
 	if err != nil {
 		return nil, fmt.Errorf("the host's socket: %w", err)
 	}
@@ -109,6 +109,8 @@ func (g *datagrams) receive() {
 		}
 	}
 }
+
+func (*datagrams) finished() bool { return false } // it ends by time only
 
 func (g *datagrams) stop() {
 	g.stopped = true

@@ -91,6 +91,8 @@ func (p *pinger) receive() {
 	}
 }
 
+func (*pinger) finished() bool { return false } // it ends by time only
+
 func (p *pinger) stop() { p.stopped = true }
 
 func (p *pinger) outcome() Outcome {

@@ -22,6 +22,8 @@ type Link struct {
 	id    core.LinkID
 	index int
 	conf  scenario.Link
+	// addresses are the client's on the link, for traffic past the tunnel.
+	addresses []netip.Addr
 	// ways are the stages of each direction, in the order of travel; own is
 	// the link's own stage of each.
 	ways [2][]*stage
@@ -34,9 +36,6 @@ type Link struct {
 
 	generation uint32    // of the control connection, 0 before the first
 	known      [2]uint32 // the generation that client and server have; 0: none
-
-	watch     int64 // datagrams sent from then on show that the link works
-	recovered int64 // when the first of them arrived; never before
 }
 
 // The ends of the tunnel, as indices.
@@ -53,7 +52,7 @@ const retryEvery = time.Second
 const serverPort = 5410
 
 func (s *Simulation) newLink(index int, conf scenario.Link) (*Link, error) {
-	l := &Link{Name: conf.Name, sim: s, id: core.LinkID(index), index: index, conf: conf, recovered: never}
+	l := &Link{Name: conf.Name, sim: s, id: core.LinkID(index), index: index, conf: conf, addresses: linkAddresses(index)}
 	l.outer = l.outerAddress()
 	for d, im := range [...]scenario.Impairment{Up: conf.Up, Down: conf.Down} {
 		own, err := s.newStage(im, conf.Name, Direction(d).String())
@@ -273,8 +272,6 @@ func (l *Link) datagram(p *parcel) {
 		l.sim.counters.NoSession++
 		return
 	}
-	if p.entered >= l.watch {
-		l.recovered = min(l.recovered, l.sim.clock.now)
-	}
+	l.sim.recovery.see(l)
 	l.sim.ends[end].datagram(l.id, p.data, p.path)
 }

@@ -37,8 +37,8 @@ type nic struct {
 	send    func(batch []core.Packet)
 }
 
-// Of every machine the first interface leads to the tunnel.
-const tunnelNIC tcpip.NICID = 1
+// firstNIC is the first interface of a machine.
+const firstNIC tcpip.NICID = 1
 
 // outgoing is how many packets an interface holds between two looks at it:
 // more than any TCP window here has.
@@ -78,7 +78,7 @@ func (s *Simulation) newMachine(name string) (*machine, error) {
 
 // addNIC gives a machine an interface with its addresses.
 func (m *machine) addNIC(mtu int, send func([]core.Packet), addresses ...netip.Addr) error {
-	n := &nic{id: tcpip.NICID(len(m.nics)) + tunnelNIC, send: send}
+	n := &nic{id: tcpip.NICID(len(m.nics)) + firstNIC, send: send}
 	n.channel = channel.New(outgoing, uint32(mtu), "")
 	if err := m.stack.CreateNIC(n.id, n.channel); err != nil {
 		return fmt.Errorf("interface %d: %s", n.id, err)
@@ -107,9 +107,9 @@ func (m *machine) inject(id tcpip.NICID, packet []byte) {
 		protocol = ipv6.ProtocolNumber
 	}
 	pb := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
-	m.nics[id-tunnelNIC].channel.InjectInbound(protocol, pb)
+	m.nics[id-firstNIC].channel.InjectInbound(protocol, pb)
 	pb.DecRef()
-	m.sim.dirty = true
+	m.sim.yield()
 }
 
 // flush sends what the stack has put out.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -35,10 +36,17 @@ func runText(t testing.TB, text string, set ...string) *report.Result {
 	if err != nil {
 		t.Fatal(err)
 	}
+	failed := false
 	for _, e := range r.Expectations {
 		if !e.OK {
-			t.Errorf("%s: %s (%v)", e.Expr, e.Sides(), r.Measurements)
+			t.Errorf("%s: %s", e.Expr, e.Sides())
+			failed = true
 		}
+	}
+	if failed {
+		var text strings.Builder
+		_ = report.WriteText(&text, r)
+		t.Log(text.String())
 	}
 	return r
 }

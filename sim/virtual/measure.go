@@ -70,10 +70,10 @@ func (s *Simulation) measureLinks() map[string]any {
 		for d, st := range l.own {
 			stats := st.model.Stats()
 			one[Direction(d).String()] = map[string]any{
-				"bytes":      stats.BytesOut,
-				"packets":    stats.PacketsOut,
-				"dropped":    stats.Dropped(),
-				"queued_max": stats.QueuedMax,
+				"bytes":      float64(stats.BytesOut),
+				"packets":    float64(stats.PacketsOut),
+				"dropped":    float64(stats.Dropped()),
+				"queued_max": float64(stats.QueuedMax),
 			}
 		}
 		all[l.Name] = one
@@ -114,6 +114,23 @@ func stateOf(snap session.Snapshot) string {
 		}
 	}
 	return "no-link"
+}
+
+// floats turns every number into what expectations compute with.
+func floats(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		for key, value := range x {
+			x[key] = floats(value)
+		}
+	case int:
+		return float64(x)
+	case int64:
+		return float64(x)
+	case uint64:
+		return float64(x)
+	}
+	return v
 }
 
 // statusOf takes a snapshot apart by the names it has as JSON.

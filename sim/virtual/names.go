@@ -38,9 +38,10 @@ func newAsker(t *Traffic) (generator, error) {
 	if t.Interval <= 0 {
 		return nil, fmt.Errorf("interval %v: must be above 0", t.Interval)
 	}
-	a := &asker{Traffic: t, address: t.service(), rtt: meter.NewSpread(), open: map[int]*socket{}}
+	id, address := t.service()
+	a := &asker{Traffic: t, address: address, rtt: meter.NewSpread(), open: map[int]*socket{}}
 	var err error
-	a.resolver, err = t.host().newSocket(udp.ProtocolNumber, 0, a.address, a.resolve)
+	a.resolver, err = t.host().newSocket(udp.ProtocolNumber, id, address, a.resolve)
 	return a, err
 }
 
@@ -126,6 +127,8 @@ func (a *asker) giveUp(number int, began time.Duration) {
 		socket.close()
 	}
 }
+
+func (*asker) finished() bool { return false } // it ends by time only
 
 func (a *asker) stop() { a.stopped = true }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -29,10 +30,12 @@ type Options struct {
 
 // Progress is how far a run is.
 type Progress struct {
-	// Phase is "run", or the baseline that is being measured.
+	// Phase is "running", or the baseline that is being measured.
 	Phase   string        `json:"phase"`
 	Elapsed time.Duration `json:"elapsed"` // virtual time of the phase
 	Total   time.Duration `json:"total"`
+	// Line is news, "" mostly.
+	Line string `json:"line,omitempty"`
 }
 
 // Health says how a simulation went, in Result.Emulator. All of it repeats
@@ -49,11 +52,14 @@ type Health struct {
 const (
 	// connectLimit is how long the links have to come up before the run.
 	connectLimit = 5 * time.Second
-	// lateness is how long after its end answers and datagrams may come.
+	// lateness is how long after the end answers and datagrams may come.
 	lateness = time.Second
 	// progressEvery is the virtual time between two reports of progress.
 	progressEvery = 500 * time.Millisecond
 )
+
+// gcPercent trades memory for speed: the packets of a simulation live short.
+const gcPercent = 400
 
 // Check says whether a scenario can run in virtual time. The error is an
 // ErrUnsupported.
@@ -80,9 +86,9 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result,
 		return nil, err
 	}
 	if o.Seed != nil {
-		changed := *sc
-		changed.Seed = *o.Seed
-		sc = &changed
+		seeded := *sc
+		seeded.Seed = *o.Seed
+		sc = &seeded
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	r := &runner{options: o}
@@ -90,37 +96,35 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result,
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.one(ctx, sc, "run", o.Observe)
+	found, err := r.one(ctx, sc, "running", o.Observe)
 	if err != nil {
 		return nil, err
 	}
 	if baseline != nil {
 		found.measurements[sc.Baseline] = baseline
 	}
+	measurements := floats(found.measurements).(map[string]any)
 	result := &report.Result{
-		Scenario: sc.Name, Backend: Backend, Seed: sc.Seed, Verdict: report.Pass,
-		Measurements: found.measurements, Series: found.series,
-		Expectations: scenario.Evaluate(sc, found.measurements),
+		Scenario: sc.Name, Backend: Backend, Seed: sc.Seed,
+		Measurements: measurements, Series: found.series,
+		Expectations: scenario.Evaluate(sc, measurements),
 		Emulator:     Health{Log: fmt.Sprintf("%016x", r.log), Simulated: r.simulated.Seconds(), Counters: found.counters},
 		Environment:  report.Environment{Go: runtime.Version(), CPUs: 1, Commands: []string{}},
 		Seconds:      time.Since(began).Seconds(),
 	}
-	judge(result, found.faults)
+	result.Verdict, result.Reason = verdict(r.broken, result.Expectations)
 	return result, nil
 }
 
-// gcPercent trades memory for speed: the packets of a simulation live short.
-const gcPercent = 400
-
-func judge(r *report.Result, faults []string) {
-	if len(faults) > 0 {
-		r.Verdict, r.Reason = report.Fail, faults[0]
+// verdict weighs what was found; nothing here is ever inconclusive.
+func verdict(broken []string, judged []report.Expectation) (report.Verdict, string) {
+	if len(broken) > 0 {
+		return report.Fail, strings.Join(broken, "\n")
 	}
-	for _, e := range r.Expectations {
-		if !e.OK {
-			r.Verdict = report.Fail
-		}
+	if slices.ContainsFunc(judged, func(e report.Expectation) bool { return !e.OK }) {
+		return report.Fail, ""
 	}
+	return report.Pass, ""
 }
 
 // runner runs the simulations of one scenario.
@@ -128,6 +132,7 @@ type runner struct {
 	options   Options
 	simulated time.Duration
 	log       uint64
+	broken    []string // what no run may pass with
 }
 
 // findings are what one simulation measured.
@@ -135,7 +140,6 @@ type findings struct {
 	measurements map[string]any
 	series       map[string]report.Series
 	counters     Counters
-	faults       []string
 }
 
 // baseline measures the traffic with each link alone: through the tunnel or
@@ -145,36 +149,34 @@ func (r *runner) baseline(ctx context.Context, sc *scenario.Scenario) (map[strin
 		return nil, nil
 	}
 	all := map[string]any{}
-	for _, l := range sc.Links {
-		found, err := r.one(ctx, onlyLink(sc, l.Name), sc.Baseline+" "+l.Name, nil)
+	for i, l := range sc.Links {
+		found, err := r.one(ctx, single(sc, i), sc.Baseline+" "+l.Name, nil)
 		if err != nil {
-			return nil, fmt.Errorf("%s.%s: %w", sc.Baseline, l.Name, err)
-		}
-		for _, name := range []string{"link", "client", "server", "capacity"} {
-			delete(found.measurements, name)
+			return nil, fmt.Errorf("baseline %s %s: %w", sc.Baseline, l.Name, err)
 		}
 		all[l.Name] = found.measurements
 	}
 	return all, nil
 }
 
-// onlyLink is a scenario with one of its links, there from the start, and the
-// traffic through the tunnel; for the baseline "bare" past the tunnel over that
-// link. What the timeline does to the link's impairments happens here too.
-func onlyLink(sc *scenario.Scenario, name string) *scenario.Scenario {
+// single is a scenario's traffic through the tunnel with link i alone, from
+// the start and without any timeline; for a bare baseline it goes past the
+// tunnel.
+func single(sc *scenario.Scenario, i int) *scenario.Scenario {
 	one := *sc
-	one.Baseline, one.Expect = "", nil
-	one.Links = slices.DeleteFunc(slices.Clone(sc.Links), func(l scenario.Link) bool { return l.Name != name })
-	one.Links[0].Present = true
-	one.Traffic = slices.DeleteFunc(slices.Clone(sc.Traffic), func(t scenario.Traffic) bool { return t.Via.Kind != "tunnel" })
-	if sc.Baseline == "bare" {
-		for i := range one.Traffic {
-			one.Traffic[i].Via = scenario.Via{Kind: "link", Link: name}
+	l := sc.Links[i]
+	l.Present = true
+	one.Links = []scenario.Link{l}
+	one.Baseline, one.Timeline, one.Expect, one.Traffic = "", nil, nil, nil
+	for _, t := range sc.Traffic {
+		if t.Via.Kind != "tunnel" {
+			continue
 		}
+		if sc.Baseline == "bare" {
+			t.Via = scenario.Via{Kind: "link", Link: l.Name}
+		}
+		one.Traffic = append(one.Traffic, t)
 	}
-	one.Timeline = slices.DeleteFunc(slices.Clone(sc.Timeline), func(a scenario.Action) bool {
-		return a.Do != "set" || a.Link != name
-	})
 	return &one
 }
 
@@ -193,7 +195,7 @@ func (r *runner) one(ctx context.Context, sc *scenario.Scenario, phase string, o
 		return nil, err
 	}
 	defer s.Close()
-	if _, err := s.Start(ctx, connectLimit); err != nil {
+	if err := r.connect(ctx, s, phase); err != nil {
 		return nil, err
 	}
 	var traffic []*Traffic
@@ -204,9 +206,9 @@ func (r *runner) one(ctx context.Context, sc *scenario.Scenario, phase string, o
 		}
 		traffic = append(traffic, tr)
 	}
-	s.schedule(sc)
+	r.schedule(s, sc, phase)
 	links := s.sampleLinks(sc.Duration)
-	if err := r.advance(ctx, s, sc.Duration, phase); err != nil {
+	if err := r.advance(ctx, s, phase, sc.Duration, endsEarly(sc, traffic)); err != nil {
 		return nil, err
 	}
 	found := &findings{series: map[string]report.Series{}}
@@ -214,11 +216,11 @@ func (r *runner) one(ctx context.Context, sc *scenario.Scenario, phase string, o
 		return nil, err
 	}
 	links.series(found.series)
-	if err := r.advance(ctx, s, sc.Duration+lateness, phase); err != nil {
+	if err := s.RunUntil(ctx, s.Now()+lateness); err != nil {
 		return nil, err
 	}
 	for _, t := range traffic {
-		found.add(t)
+		r.take(t, found, phase)
 	}
 	found.counters = s.Counters()
 	r.simulated += s.Now()
@@ -226,28 +228,64 @@ func (r *runner) one(ctx context.Context, sc *scenario.Scenario, phase string, o
 	return found, nil
 }
 
-// advance runs a simulation to a time and tells how far it is.
-func (r *runner) advance(ctx context.Context, s *Simulation, until time.Duration, phase string) error {
-	for s.Now() < until {
+// connect lets the links come up.
+func (r *runner) connect(ctx context.Context, s *Simulation, phase string) error {
+	ok, err := s.Start(ctx, connectLimit)
+	if err == nil && !ok {
+		r.say(s, phase, "not all links came up within %s", connectLimit)
+	}
+	return err
+}
+
+// endsEarly says when a run is over before its duration: when all traffic has
+// ended, where some of it ends by size and none goes on to the end.
+func endsEarly(sc *scenario.Scenario, traffic []*Traffic) func() bool {
+	bySize := false
+	for _, t := range sc.Traffic {
+		sized := t.Size > 0 && t.Duration == 0
+		if !sized && t.Duration == 0 {
+			return func() bool { return false }
+		}
+		bySize = bySize || sized
+	}
+	return func() bool {
+		return bySize && !slices.ContainsFunc(traffic, func(t *Traffic) bool { return !t.finished() })
+	}
+}
+
+// advance runs a simulation to a time, or until it is over, and tells how far
+// it is.
+func (r *runner) advance(ctx context.Context, s *Simulation, phase string, until time.Duration, over func() bool) error {
+	for s.Now() < until && !over() {
 		if r.options.Progress != nil {
 			r.options.Progress(Progress{Phase: phase, Elapsed: s.Now(), Total: until})
 		}
-		if err := s.RunUntil(ctx, min(until, s.Now()+progressEvery)); err != nil {
+		if _, err := s.Until(ctx, over, min(progressEvery, until-s.Now())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (r *runner) say(s *Simulation, phase, format string, args ...any) {
+	if r.options.Progress != nil {
+		r.options.Progress(Progress{Phase: phase, Elapsed: s.Now(), Line: fmt.Sprintf(format, args...)})
+	}
+}
+
 // schedule sees to the timeline.
-func (s *Simulation) schedule(sc *scenario.Scenario) {
+func (r *runner) schedule(s *Simulation, sc *scenario.Scenario, phase string) {
 	keys := sc.Client
-	for _, a := range sc.Timeline {
+	for i, a := range sc.Timeline {
 		if a.Do == "reload-client" {
 			keys = merged(keys, a.Client)
 		}
 		now := keys
 		s.at(a.At, func() {
+			r.say(s, phase, "%s %s", a.Do, a.Link)
+			if i == len(sc.Timeline)-1 {
+				s.arm(sc.Timeline)
+			}
 			var err error
 			if a.Do == "reload-client" {
 				err = s.reload(now, sc.Server)
@@ -255,7 +293,7 @@ func (s *Simulation) schedule(sc *scenario.Scenario) {
 				err = s.Do(a)
 			}
 			if err != nil {
-				s.fail(fmt.Errorf("timeline, %s at %s: %w", a.Do, a.At, err))
+				s.fail(fmt.Errorf("timeline, at %s: %s %s: %w", a.At, a.Do, a.Link, err))
 			}
 		})
 	}
@@ -276,18 +314,13 @@ func (s *Simulation) measure(sc *scenario.Scenario) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range slices.Backward(sc.Timeline) {
-		if a.Link != "" {
-			if seconds, ok := s.Link(a.Link).RecoveredIn(); ok {
-				clientStatus["recovered_in"] = seconds
-			}
-			break
-		}
+	if seconds, ok := s.recovery.seconds(); ok {
+		clientStatus["recovered_in"] = seconds
 	}
 	capacity := map[string]any{}
 	down, up := scenario.Capacity(sc)
 	for name, v := range map[string]float64{"down": down, "up": up} {
-		if !math.IsInf(v, 0) && !math.IsNaN(v) {
+		if !math.IsInf(v, 0) && !math.IsNaN(v) { // JSON has no form for them
 			capacity[name] = v
 		}
 	}
@@ -296,17 +329,17 @@ func (s *Simulation) measure(sc *scenario.Scenario) (map[string]any, error) {
 	}, nil
 }
 
-// add takes over what a traffic found.
-func (f *findings) add(t *Traffic) {
+// take takes over what a traffic found.
+func (r *runner) take(t *Traffic, found *findings, phase string) {
 	o := t.Outcome()
-	if len(o.Notes) > 0 {
-		o.Values["notes"] = o.Notes
-	}
-	f.measurements[t.Name] = o.Values
+	found.measurements[t.Name] = o.Values
 	for name, series := range o.Series {
-		f.series[t.Name+"."+name] = series
+		found.series[t.Name+"."+name] = series
 	}
 	for _, fault := range o.Faults {
-		f.faults = append(f.faults, t.Name+": "+fault)
+		r.broken = append(r.broken, phase+": "+t.Name+": "+fault)
+	}
+	for _, note := range o.Notes {
+		r.say(t.sim, phase, "%s: %s", t.Name, note)
 	}
 }

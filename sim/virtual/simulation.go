@@ -49,7 +49,7 @@ type Counters struct {
 	Unreachable uint64 `json:"unreachable"` // datagrams to an address the client has no more
 	Detached    uint64 `json:"detached"`    // packets for a link that is not there
 	NoSession   uint64 `json:"no_session"`  // datagrams of a control connection that has ended
-	NoRoute     uint64 `json:"no_route"`    // inner packets nobody has the address of
+	NoRoute     uint64 `json:"no_route"`    // packets nobody has the address of
 }
 
 // Simulation is one client, one server, the links between them and two hosts
@@ -71,6 +71,7 @@ type Simulation struct {
 	spare       []*parcel
 	sum         uint64 // of the packet log
 	counters    Counters
+	recovery    recovery
 	err         error
 
 	// dirty: a TCP stack may have something to do.
@@ -319,8 +320,8 @@ func (s *Simulation) happen(who occurrence) {
 	switch {
 	case who == timers:
 		if f, ok := s.clock.pop(); ok {
-			s.dirty = true
 			f()
+			s.yield()
 		}
 	case who < 0:
 		s.ends[who-sessions].timeout()
@@ -329,10 +330,20 @@ func (s *Simulation) happen(who occurrence) {
 	}
 }
 
-// settle lets the TCP stacks and the applications work until none of them has
-// anything to do at this moment. The stacks' goroutines run while this one
-// yields; twice, because the runtime looks at its global queue first every
-// 61st time.
+// yield lets the goroutines of the TCP stacks run until they have nothing to
+// do. It must follow everything that can wake one of them at once: where this
+// goroutine is preempted is up to the runtime, so nothing that matters may
+// happen between a stack's goroutine being woken and its having run. Once is
+// not enough: the runtime looks at the queue that this goroutine waits in first
+// every 61st time.
+func (s *Simulation) yield() {
+	s.dirty = true
+	runtime.Gosched()
+	runtime.Gosched()
+}
+
+// settle lets the applications work and sends what the stacks put out until
+// there is nothing more to do at this moment.
 func (s *Simulation) settle() {
 	for rounds := 0; s.dirty; rounds++ {
 		if rounds > maxStill {
@@ -340,11 +351,9 @@ func (s *Simulation) settle() {
 			return
 		}
 		s.dirty = false
-		runtime.Gosched()
-		runtime.Gosched()
 		for _, socket := range s.takeReady() {
-			s.dirty = true
 			socket.ready()
+			s.dirty = true
 		}
 		s.client.flush()
 		for _, h := range s.hosts {

@@ -3,6 +3,7 @@ package virtual
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/netip"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -23,8 +24,7 @@ type socket struct {
 	closed   bool
 }
 
-// newSocket makes a socket bound to an interface (0: any), address and port
-// (0: any).
+// newSocket makes a socket bound to an interface, address and port (0: any).
 func (m *machine) newSocket(protocol tcpip.TransportProtocolNumber, id tcpip.NICID, local netip.AddrPort, ready func()) (*socket, error) {
 	queue := &waiter.Queue{}
 	ep, err := m.stack.NewEndpoint(protocol, protocolOf(local.Addr()), queue)
@@ -32,12 +32,13 @@ func (m *machine) newSocket(protocol tcpip.TransportProtocolNumber, id tcpip.NIC
 		return nil, fmt.Errorf("socket: %s", err)
 	}
 	s := m.adopt(ep, queue, ready)
-	if id != 0 {
-		if err := ep.SocketOptions().SetBindToDevice(int32(id)); err != nil {
-			return nil, fmt.Errorf("binding to interface %d: %s", id, err)
-		}
+	if err := ep.SocketOptions().SetBindToDevice(int32(id)); err != nil {
+		s.close()
+		return nil, fmt.Errorf("binding to interface %d: %s", id, err)
 	}
-	if err := ep.Bind(fullAddress(local)); err != nil {
+	address := fullAddress(local)
+	address.NIC = id
+	if err := ep.Bind(address); err != nil {
 		s.close()
 		return nil, fmt.Errorf("binding to %s: %s", local, err)
 	}
@@ -72,9 +73,9 @@ func (s *socket) wake() {
 }
 
 // listen makes a TCP socket take connections, each handed to accept.
-func (m *machine) listen(local netip.AddrPort, cc string, accept func(tcpip.Endpoint, *waiter.Queue)) (*socket, error) {
+func (m *machine) listen(id tcpip.NICID, local netip.AddrPort, cc string, accept func(tcpip.Endpoint, *waiter.Queue)) (*socket, error) {
 	var s *socket
-	s, err := m.newSocket(tcp.ProtocolNumber, 0, local, func() {
+	s, err := m.newSocket(tcp.ProtocolNumber, id, local, func() {
 		for {
 			ep, queue, err := s.endpoint.Accept(nil)
 			if err != nil {
@@ -118,10 +119,40 @@ func (s *socket) retransmits() uint64 {
 	return s.endpoint.Stats().(*tcp.Stats).SendErrors.Retransmits.Value()
 }
 
+// connect begins to connect a TCP socket.
+func (s *socket) connect(to netip.AddrPort) error {
+	defer s.machine.sim.yield()
+	switch err := s.endpoint.Connect(fullAddress(to)).(type) {
+	case nil, *tcpip.ErrConnectStarted:
+		return nil
+	default:
+		return fmt.Errorf("connecting to %s: %s", to, err)
+	}
+}
+
+// write gives a TCP socket what it takes now.
+func (s *socket) write(p tcpip.Payloader) (int64, tcpip.Error) {
+	defer s.machine.sim.yield()
+	return s.endpoint.Write(p, tcpip.WriteOptions{})
+}
+
+// read hands on what a TCP socket has.
+func (s *socket) read(to io.Writer) (int, tcpip.Error) {
+	defer s.machine.sim.yield()
+	result, err := s.endpoint.Read(to, tcpip.ReadOptions{})
+	return result.Count, err
+}
+
+// shutdown says that no more will be written to a TCP socket.
+func (s *socket) shutdown() {
+	defer s.machine.sim.yield()
+	_ = s.endpoint.Shutdown(tcpip.ShutdownWrite) // the connection may be gone already
+}
+
 // sendTo sends one datagram.
 func (s *socket) sendTo(to netip.AddrPort, data []byte) error {
+	defer s.machine.sim.yield()
 	address := fullAddress(to)
-	s.machine.sim.dirty = true
 	if _, err := s.endpoint.Write(bytes.NewReader(data), tcpip.WriteOptions{To: &address}); err != nil {
 		return fmt.Errorf("sending to %s: %s", to, err)
 	}
@@ -145,7 +176,7 @@ func (s *socket) close() {
 		s.closed = true
 		s.queue.EventUnregister(&s.entry)
 		s.endpoint.Close()
-		s.machine.sim.dirty = true
+		s.machine.sim.yield()
 	}
 }
 
@@ -155,7 +186,7 @@ func (s *socket) abort() {
 		s.closed = true
 		s.queue.EventUnregister(&s.entry)
 		s.endpoint.Abort()
-		s.machine.sim.dirty = true
+		s.machine.sim.yield()
 	}
 }
 

@@ -42,9 +42,8 @@ type parcel struct {
 	// path as its receiver will see it.
 	generation uint32
 	path       core.Path
-	size       int   // bytes of the outer IP packet
-	hop        int   // the stage it is in
-	entered    int64 // when it was sent
+	size       int // bytes of the outer IP packet
+	hop        int // the stage it is in
 }
 
 func (s *Simulation) newStage(im scenario.Impairment, parts ...string) (*stage, error) {
@@ -148,7 +147,7 @@ func (s *Simulation) newParcel(data []byte) *parcel {
 	} else {
 		p = &parcel{}
 	}
-	*p = parcel{data: append(p.data[:0], data...), entered: s.clock.now}
+	*p = parcel{data: append(p.data[:0], data...)}
 	return p
 }
 

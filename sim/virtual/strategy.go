@@ -103,12 +103,19 @@ func outerIPv6(sc *scenario.Scenario) bool {
 	return sc.Underlay == scenario.Underlay6
 }
 
-// merged are keys with changes over them.
+// merged are keys with changes over them; tables are joined.
 func merged(keys, changes map[string]any) map[string]any {
 	all := maps.Clone(keys)
 	if all == nil {
 		all = map[string]any{}
 	}
-	maps.Copy(all, changes)
+	for key, value := range changes {
+		table, isTable := value.(map[string]any)
+		below, wasTable := all[key].(map[string]any)
+		if isTable && wasTable {
+			value = merged(below, table)
+		}
+		all[key] = value
+	}
 	return all
 }

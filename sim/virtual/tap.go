@@ -67,18 +67,21 @@ func tcpOf(packet []byte) header.TCP {
 	switch header.IPVersion(packet) {
 	case header.IPv4Version:
 		ip := header.IPv4(packet)
-		if ip.Protocol() != uint8(header.TCPProtocolNumber) || ip.More() || ip.FragmentOffset() != 0 {
+		if !ip.IsValid(len(packet)) || ip.Protocol() != uint8(header.TCPProtocolNumber) || ip.More() || ip.FragmentOffset() != 0 {
 			return nil
 		}
 		segment = ip.Payload()
 	case header.IPv6Version:
 		ip := header.IPv6(packet)
-		if ip.NextHeader() != uint8(header.TCPProtocolNumber) {
+		if !ip.IsValid(len(packet)) || ip.NextHeader() != uint8(header.TCPProtocolNumber) {
 			return nil
 		}
 		segment = ip.Payload()
 	}
 	if len(segment) < header.TCPMinimumSize {
+		return nil
+	}
+	if offset := int(header.TCP(segment).DataOffset()); offset < header.TCPMinimumSize || offset > len(segment) {
 		return nil
 	}
 	return segment

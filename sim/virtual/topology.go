@@ -3,6 +3,7 @@ package virtual
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -28,6 +29,8 @@ func hostAddresses(host int) []netip.Addr {
 	}
 }
 
+var allHostAddresses = [...][]netip.Addr{hostAddresses(1), hostAddresses(2)}
+
 // linkAddresses are the client's on a link, IPv4 first.
 func linkAddresses(index int) []netip.Addr {
 	return []netip.Addr{
@@ -36,8 +39,13 @@ func linkAddresses(index int) []netip.Addr {
 	}
 }
 
-// underlayNIC is the interface of a host that leads past the tunnel.
-const underlayNIC = tunnelNIC + 1
+// The interfaces of a host. It has the same addresses on both, so its sockets
+// must be bound to one: of two interfaces with an address gVisor takes either,
+// by the order of a map.
+const (
+	tunnelNIC   = firstNIC // the client's too
+	underlayNIC = firstNIC + 1
+)
 
 // linkNIC is the client's interface on a link.
 func linkNIC(l *Link) tcpip.NICID { return tunnelNIC + 1 + tcpip.NICID(l.index) }
@@ -68,7 +76,7 @@ func (s *Simulation) newClientMachine() (err error) {
 	routes := routesTo(tunnelNIC, everywhere)
 	for _, l := range s.links {
 		send := func(batch []core.Packet) { l.sendBare(Up, batch) }
-		if err := s.client.addNIC(ethernet, send, linkAddresses(l.index)...); err != nil {
+		if err := s.client.addNIC(ethernet, send, l.addresses...); err != nil {
 			return err
 		}
 		routes = append(routes, routesTo(linkNIC(l), everywhere)...)
@@ -103,23 +111,29 @@ func routesTo(id tcpip.NICID, prefixes []netip.Prefix) []tcpip.Route {
 	return routes
 }
 
-// destination is where an IP packet goes.
-func destination(packet []byte) netip.Addr {
-	if header.IPVersion(packet) == header.IPv6Version {
-		return netip.AddrFrom16([16]byte(packet[24:40]))
+// destination is where an IP packet goes. It is false for what is no IP packet:
+// a link can have corrupted it.
+func destination(packet []byte) (netip.Addr, bool) {
+	switch header.IPVersion(packet) {
+	case header.IPv4Version:
+		if ip := header.IPv4(packet); ip.IsValid(len(packet)) {
+			return netip.AddrFrom4(ip.DestinationAddress().As4()), true
+		}
+	case header.IPv6Version:
+		if ip := header.IPv6(packet); ip.IsValid(len(packet)) {
+			return netip.AddrFrom16(ip.DestinationAddress().As16()), true
+		}
 	}
-	return netip.AddrFrom4([4]byte(packet[16:20]))
+	return netip.Addr{}, false
 }
 
 // toHost hands a packet to the host behind the server that it is for.
 func (s *Simulation) toHost(id tcpip.NICID, packet []byte) {
-	to := destination(packet)
-	for i, h := range s.hosts {
-		for _, a := range hostAddresses(i + 1) {
-			if a == to {
-				h.inject(id, packet)
-				return
-			}
+	to, ok := destination(packet)
+	for i, addresses := range allHostAddresses {
+		if ok && slices.Contains(addresses, to) {
+			s.hosts[i].inject(id, packet)
+			return
 		}
 	}
 	s.counters.NoRoute++
@@ -129,19 +143,13 @@ func (s *Simulation) toHost(id tcpip.NICID, packet []byte) {
 // the destination.
 func (s *Simulation) sendDown(batch []core.Packet) {
 	for i, p := range batch {
-		to := destination(p.Data)
-		found := false
-		for _, l := range s.links {
-			for _, a := range linkAddresses(l.index) {
-				if a == to {
-					l.sendBare(Down, batch[i:i+1])
-					found = true
-				}
-			}
-		}
-		if !found {
+		to, _ := destination(p.Data)
+		at := slices.IndexFunc(s.links, func(l *Link) bool { return slices.Contains(l.addresses, to) })
+		if at < 0 {
 			s.counters.NoRoute++
+			continue
 		}
+		s.links[at].sendBare(Down, batch[i:i+1])
 	}
 }
 
@@ -162,6 +170,10 @@ func (l *Link) bare(p *parcel) {
 	case p.direction == Up:
 		l.sim.toHost(underlayNIC, p.data)
 	default:
-		l.sim.client.inject(linkNIC(l), p.data)
+		if to, ok := destination(p.data); ok && slices.Contains(l.addresses, to) {
+			l.sim.client.inject(linkNIC(l), p.data)
+			return
+		}
+		l.sim.counters.NoRoute++
 	}
 }

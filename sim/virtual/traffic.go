@@ -46,6 +46,8 @@ const maxNotes = 20
 type generator interface {
 	// start begins to send, at the traffic's start.
 	start() error
+	// finished says that all is done before the traffic's end.
+	finished() bool
 	// stop ends it, at the traffic's end. Answers may still come for a while.
 	stop()
 	// outcome gives what was found, once, at the end.
@@ -108,6 +110,9 @@ func (s *Simulation) AddTraffic(t scenario.Traffic, warmup, until time.Duration)
 // Outcome is what the traffic found; it is called once, when it has ended.
 func (t *Traffic) Outcome() Outcome { return t.generator.outcome() }
 
+// finished says that the traffic has ended, or has done all it had to.
+func (t *Traffic) finished() bool { return t.now() >= t.end() || t.generator.finished() }
+
 // end is when the traffic stops, done or not.
 func (t *Traffic) end() time.Duration {
 	if t.Duration > 0 && t.Start+t.Duration < t.until {
@@ -139,19 +144,24 @@ const firstPort = 20000
 // host is the machine behind the server that the traffic is with.
 func (t *Traffic) host() *machine { return t.sim.hosts[t.To-1] }
 
-// service is a fresh address on that machine.
-func (t *Traffic) service() netip.AddrPort {
+// service is a fresh address on that machine, and the interface by which the
+// client reaches it.
+func (t *Traffic) service() (tcpip.NICID, netip.AddrPort) {
 	t.sim.ports++
-	return netip.AddrPortFrom(t.pick(hostAddresses(t.To)), t.sim.ports)
+	address := netip.AddrPortFrom(t.pick(hostAddresses(t.To)), t.sim.ports)
+	if t.Via.Kind == "link" {
+		return underlayNIC, address
+	}
+	return tunnelNIC, address
 }
 
-// local is the client's side: the interface to use, 0 for any, and the address.
+// local is the client's side: the interface to use and the address.
 func (t *Traffic) local() (tcpip.NICID, netip.AddrPort) {
 	if t.Via.Kind != "link" {
-		return 0, netip.AddrPortFrom(t.pick(tunnelAddresses), 0)
+		return tunnelNIC, netip.AddrPortFrom(t.pick(tunnelAddresses), 0)
 	}
 	l := t.sim.Link(t.Via.Link)
-	return linkNIC(l), netip.AddrPortFrom(t.pick(linkAddresses(l.index)), 0)
+	return linkNIC(l), netip.AddrPortFrom(t.pick(l.addresses), 0)
 }
 
 // pick takes the address of the traffic's family.
@@ -173,14 +183,11 @@ func (t *Traffic) dial(to netip.AddrPort, ready func()) (*socket, error) {
 	if err := s.congestion(t.CC); err != nil {
 		return nil, err
 	}
-	switch err := s.endpoint.Connect(fullAddress(to)).(type) {
-	case nil, *tcpip.ErrConnectStarted:
-		t.sim.dirty = true
-		return s, nil
-	default:
+	if err := s.connect(to); err != nil {
 		s.close()
-		return nil, fmt.Errorf("connecting to %s: %s", to, err)
+		return nil, err
 	}
+	return s, nil
 }
 
 // redialPause is how long a client waits before it tries again to connect.
@@ -206,6 +213,8 @@ func (t *Traffic) perDirection(make func(t *Traffic, d Direction) (generator, er
 }
 
 func (b both) start() error { return errors.Join(b.down.start(), b.up.start()) }
+
+func (b both) finished() bool { return b.down.finished() && b.up.finished() }
 
 func (b both) stop() {
 	b.down.stop()

@@ -47,14 +47,15 @@ func newDownloads(t *Traffic) (generator, error) {
 	if t.Size <= 0 {
 		return nil, fmt.Errorf("size %d: must be above 0", t.Size)
 	}
+	id, address := t.service()
 	g := &downloads{
-		Traffic: t, address: t.service(), fct: meter.NewSpread(),
+		Traffic: t, address: address, fct: meter.NewSpread(),
 		content: newContent(seedOf(t.sim.cfg.Seed, t.Name)),
 		head: []byte("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n" +
 			"Content-Length: " + fmt.Sprint(t.Size) + headEnd),
 	}
 	var err error
-	g.listener, err = t.host().listen(g.address, t.CC, g.accept)
+	g.listener, err = t.host().listen(id, address, t.CC, g.accept)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func (g *downloads) work() {
 	}
 	if !g.asked {
 		request := fmt.Sprintf("GET /file-%d HTTP/1.1\r\nHost: %s\r\nUser-Agent: multilink-sim%s", g.count-1, g.address, headEnd)
-		if _, err := g.socket.endpoint.Write(bytes.NewReader([]byte(request)), tcpip.WriteOptions{}); err != nil {
+		if _, err := g.socket.write(bytes.NewReader([]byte(request))); err != nil {
 			g.broken(errors.New(err.String()))
 			return
 		}
@@ -168,6 +169,8 @@ func (g *downloads) broken(err error) {
 	}
 }
 
+func (g *downloads) finished() bool { return g.done }
+
 func (g *downloads) stop() {
 	if !g.done {
 		g.meter.Idle(g.end())
@@ -231,7 +234,7 @@ func (g *downloads) accept(ep tcpip.Endpoint, queue *waiter.Queue) {
 // work takes requests and sends answers as far as it goes now.
 func (w *webServer) work() {
 	for {
-		_, err := w.socket.endpoint.Read(&w.request, tcpip.ReadOptions{})
+		_, err := w.socket.read(&w.request)
 		if err == nil {
 			continue
 		}
@@ -257,7 +260,7 @@ func (w *webServer) work() {
 	}
 	for len(w.answer) > 0 {
 		part := w.answer[0].(*bytes.Reader)
-		if _, err := w.socket.endpoint.Write(part, tcpip.WriteOptions{}); err != nil {
+		if _, err := w.socket.write(part); err != nil {
 			return
 		}
 		if part.Len() == 0 {
