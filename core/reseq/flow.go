@@ -1,8 +1,8 @@
 package reseq
 
 import (
+	"math/bits"
 	"slices"
-	"time"
 
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/wire"
@@ -11,7 +11,7 @@ import (
 // flow puts the packets of each flow bucket in order, so that a flow waits for
 // none but its own packets. A gap is given up as soon as it is certain that the
 // packet will not come: links deliver in order, so it is lost once every link
-// that carries the bucket has delivered a later one (the rule of multilink PPP,
+// that is alive has delivered a later one (the rule of multilink PPP,
 // RFC 1990, section 4.1), unless a repair is on its way. The hold time bounds
 // the wait where that cannot be known.
 type flow struct {
@@ -24,15 +24,11 @@ type flow struct {
 // bucket is the order of the flows that share a bucket.
 type bucket struct {
 	stream
-	// Of each link: the highest sequence it carried first, and when it last
-	// carried one.
+	// Of each link: the highest sequence it carried first, if it did.
 	highest [core.MaxLinks]uint32
-	carried [core.MaxLinks]core.Time
+	carried [core.MaxLinks]bool
 	listed  bool // in waiting
 }
-
-// carrierMemory is how long a link counts as a carrier of a bucket.
-const carrierMemory = time.Second
 
 func newFlow() *flow { return &flow{deadline: core.Never} }
 
@@ -51,10 +47,10 @@ func (f *flow) Push(e *Env, a *Arrival, out Sink) {
 	}
 	seq := b.unwrap(a.Header.BucketSequence)
 	if a.Header.Flags&wire.Repaired == 0 {
-		if b.carried[a.Link] == 0 || int32(seq-b.highest[a.Link]) > 0 {
+		if !b.carried[a.Link] || int32(seq-b.highest[a.Link]) > 0 {
 			b.highest[a.Link] = seq
 		}
-		b.carried[a.Link] = e.Now
+		b.carried[a.Link] = true
 	}
 	b.push(e, seq, a, out)
 	b.settle(e, out)
@@ -80,14 +76,13 @@ func (b *bucket) settle(e *Env, out Sink) {
 	}
 }
 
-// certain tells whether every link that carries the bucket has delivered
-// something later than the packet that is due.
+// certain tells whether every link has delivered something later than the
+// packet that is due. A link that has carried nothing of the bucket yet may be
+// about to: it counts too.
 func (b *bucket) certain(e *Env) bool {
-	for i, at := range b.carried {
-		if at == 0 || e.Links&(1<<i) == 0 || e.Now.Sub(at) > carrierMemory {
-			continue
-		}
-		if int32(b.highest[i]-b.next) <= 0 {
+	for set := e.Links; set != 0; set &= set - 1 {
+		i := bits.TrailingZeros16(set)
+		if !b.carried[i] || int32(b.highest[i]-b.next) <= 0 {
 			return false
 		}
 	}
