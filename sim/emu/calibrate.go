@@ -191,13 +191,16 @@ func (c *calibration) rate(ctx context.Context, rate float64) error {
 		return err
 	}
 	var got arrivals
-	var sent int
-	start := time.Now()
+	var offered float64
 	err = c.window(ctx, func(ctx context.Context, group *errgroup.Group, open *atomic.Bool) {
-		group.Go(func() (err error) { sent, err = s.clients[0].flood(ctx, overload*rate, size, 0); return err })
+		group.Go(func() error {
+			start := time.Now()
+			sent, err := s.clients[0].flood(ctx, overload*rate, size, 0)
+			offered = float64(sent) * size * 8 / time.Since(start).Seconds()
+			return err
+		})
 		group.Go(func() (err error) { got, err = s.servers[0].count(ctx, open, nil); return err })
 	})
-	offered := float64(sent) * size * 8 / time.Since(start).Seconds()
 	health := s.emulator.Health()
 	if err := errors.Join(err, s.close()); err != nil {
 		return err

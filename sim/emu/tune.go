@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,9 @@ const (
 // thread would keep it waiting for milliseconds.
 const tunedNice = -20
 
+// usualNice is the niceness of the process before Tune.
+var usualNice atomic.Int32
+
 // Tune sets this process up for an emulator, as far as its rights go, and
 // returns what undoes that. A program that runs scenarios calls it once, at its
 // start. Everything in the process then goes before other processes: it stands
@@ -33,6 +37,9 @@ func Tune() (restore func()) {
 	runtime.GOMAXPROCS(max(procs, tunedProcs))
 	percent := debug.SetGCPercent(tunedGC)
 	before := niceness()
+	if before != tunedNice {
+		usualNice.Store(int32(before))
+	}
 	reniceAll(tunedNice)
 	return func() {
 		reniceAll(before)
@@ -42,8 +49,11 @@ func Tune() (restore func()) {
 }
 
 // Ordinary gives the calling thread, which must be locked to its goroutine, the
-// usual priority, and with it the processes that are started from it.
-func Ordinary() error { return unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 0) }
+// priority that the process had before Tune, and with it the processes that are
+// started from it.
+func Ordinary() error {
+	return unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), int(usualNice.Load()))
+}
 
 // niceness returns that of the calling thread, -20 to 19.
 func niceness() int {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/sim/emu"
 )
 
 // In runs fn on a thread that is inside ns and returns what fn returns. fn must
@@ -171,6 +173,11 @@ func startLocked(ns netns.NsHandle, cmd *exec.Cmd, mounts []Mount, done chan<- e
 			if err := unix.Mount(m.Source, m.Target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 				return fmt.Errorf("mounting %s over %s: %w", m.Source, m.Target, err)
 			}
+		}
+		// The lab goes before other processes (emu.Tune); what it starts is
+		// under test and does not.
+		if err := emu.Ordinary(); err != nil {
+			return fmt.Errorf("the usual priority: %w", err)
 		}
 		return cmd.Start()
 	}()
