@@ -139,10 +139,7 @@ func processStart(pid int) (uint64, error) {
 	// The second field is a name in brackets and may hold anything.
 	_, after, found := strings.Cut(string(text[max(0, strings.LastIndexByte(string(text), ')')):]), ") ")
 	fields := strings.Fields(after)
-	const (
-		stateField = 3 - 3 // counted from the third
-		startField = 22 - 3
-	)
+	const stateField, startField = 0, 19 // the third and the 22nd, counted from the third
 	if !found || len(fields) <= startField {
 		return 0, fmt.Errorf("/proc/%d/stat: no start time", pid)
 	}
