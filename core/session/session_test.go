@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/sched"
 )
 
 const mbit = 1e6 / 8
 
 func TestLinksComeUpAndCarryPackets(t *testing.T) {
-	for _, scheduler := range []string{"earliest", "wrr", "minrtt", "lowest-latency", "redundant"} {
+	for _, scheduler := range sched.Names() {
 		for _, reorder := range []string{"none", "global", "flow"} {
 			for _, controlled := range []bool{true, false} {
 				st := wholeStrategy
