@@ -55,15 +55,10 @@ func (s *earliest) Pick(v *View) (Choice, core.Time, bool) {
 	return Choice{}, wake, false
 }
 
-// rank orders the candidates by arrival. Links that are silent take part only
-// when all are.
+// rank orders the links by arrival.
 func (s *earliest) rank(v *View) {
 	s.order = s.order[:0]
-	calm := slices.ContainsFunc(v.Links, func(l Link) bool { return !l.Suspect })
-	candidates(v.Links, func(l *Link) {
-		if l.Suspect && calm {
-			return
-		}
+	responsive(v.Links, func(l *Link) {
 		s.order = append(s.order, arrival{l, l.Delay + l.Repair})
 	})
 	slices.SortStableFunc(s.order, func(a, b arrival) int { return int(a.after - b.after) })

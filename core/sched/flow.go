@@ -53,30 +53,35 @@ func (s *flow) Pick(v *View) (Choice, core.Time, bool) {
 	if !open {
 		return Choice{}, wake, false
 	}
+	var l *Link
+	var last uint32
 	for i := range min(v.Queue.Len(), flowLookahead) {
-		if l := s.link(v, &there, v.Queue.At(i)); l.Open {
-			return Choice{From: i, Count: s.run(v, &there, i, l), Links: Of(l.ID)}, 0, true
+		if f := v.Queue.At(i).Flow; l == nil || f != last {
+			l, last = s.link(v, &there, f), f
+		}
+		if l.Open {
+			return Choice{From: i, Count: run(v.Queue, i, last), Links: Of(l.ID)}, 0, true
 		}
 	}
 	return Choice{}, wake, false
 }
 
-// run counts the packets from the one at i on that are all for link l.
-func (s *flow) run(v *View, there *byID, i int, l *Link) int {
+// run counts the packets of a flow that follow each other from the one at i on.
+func run(q Queue, i int, flow uint32) int {
 	n := 1
-	for n < flowRun && i+n < v.Queue.Len() && s.link(v, there, v.Queue.At(i+n)) == l {
+	for n < flowRun && i+n < q.Len() && q.At(i+n).Flow == flow {
 		n++
 	}
 	return n
 }
 
-// link returns the link of a packet's flow; one must be there.
-func (s *flow) link(v *View, there *byID, p Packet) *Link {
-	set := &s.pins[p.Flow%flowSets]
+// link returns the link of a flow; one must be there.
+func (s *flow) link(v *View, there *byID, f uint32) *Link {
+	set := &s.pins[f%flowSets]
 	place := &set[0]
 	for i := range set {
 		at := &set[i]
-		if at.used != 0 && at.flow == p.Flow {
+		if at.used != 0 && at.flow == f {
 			place = at
 			break
 		}
@@ -84,8 +89,8 @@ func (s *flow) link(v *View, there *byID, p Packet) *Link {
 			place = at
 		}
 	}
-	if place.used == 0 || place.flow != p.Flow || there[place.link] == nil {
-		*place = pin{flow: p.Flow, link: s.assign(v).ID}
+	if place.used == 0 || place.flow != f || there[place.link] == nil {
+		*place = pin{flow: f, link: s.assign(v).ID}
 	}
 	place.used = max(v.Now, 1)
 	return there[place.link]

@@ -29,7 +29,7 @@ const ms = time.Millisecond
 
 // open is a link that can send, with the given delay and rate.
 func open(id core.LinkID, delay time.Duration, rate float64) Link {
-	return Link{ID: id, Open: true, Known: true, SRTT: 2 * delay, Delay: delay, Base: delay, Rate: rate}
+	return Link{ID: id, Open: true, Known: true, SRTT: 2 * delay, MinRTT: 2 * delay, Delay: delay, Base: delay, Rate: rate}
 }
 
 func closed(l Link, opens core.Time) Link {
@@ -44,6 +44,11 @@ func backup(l Link) Link {
 
 func suspect(l Link) Link {
 	l.Suspect = true
+	return l
+}
+
+func busy(l Link, inFlight int) Link {
+	l.InFlight = inFlight
 	return l
 }
 
@@ -72,6 +77,37 @@ func TestPick(t *testing.T) {
 		{"lowest-latency", "not the silent one", []Link{suspect(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
 		{"wrr", "any", []Link{fast, slow}, 3, nil, Choice{Count: 1, Links: Of(0)}, 0},
 		{"wrr", "the open one", []Link{closed(fast, 5), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
+		{"blest", "lowest round trip", []Link{slow, fast}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
+		// Meanwhile the fast one could send 120 kB * 80/20.
+		{"blest", "the slow one while there is room", []Link{closed(fast, 5), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
+		{"blest", "waits where it would block", []Link{closed(fast, 5), busy(slow, 600_000)}, 3, nil, none, 5},
+		{"blest", "does not wait for the silent one", []Link{closed(suspect(fast), 5), busy(slow, 600_000)}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
+		{"blest", "does not guess", []Link{closed(open(0, 10*ms, 0), 5), busy(slow, 600_000)}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
+		{"blest", "none open", []Link{closed(fast, 9), closed(slow, 8)}, 3, nil, none, 8},
+		{"ecf", "lowest round trip", []Link{slow, fast}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
+		{"ecf", "little is sooner done on the fast one", []Link{closed(fast, 5), slow}, 3, nil, none, 5},
+		{"ecf", "much needs both", []Link{closed(fast, 5), slow}, 500, nil, Choice{Count: 1, Links: Of(1)}, 0},
+		{"ecf", "a link hardly slower", []Link{closed(fast, 5), open(1, 15*ms, 6e6)}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
+		{"ecf", "does not wait for the silent one", []Link{closed(suspect(fast), 5), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
+		{"ecf", "none open", []Link{closed(fast, 9), closed(slow, 8)}, 3, nil, none, 8},
+		{"active-backup", "by order, not by delay", []Link{open(0, 40*ms, 1e6), open(1, 10*ms, 6e6)}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
+		{"active-backup", "active before backup", []Link{backup(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
+		{"active-backup", "waits for it", []Link{closed(fast, 5), slow}, 3, nil, none, 5},
+		{"active-backup", "not the silent one", []Link{suspect(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
+		{"active-backup", "a backup when the active one is late", []Link{open(0, 200*ms, 6e6), backup(slow)}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
+		{"active-backup", "the order where all are late", []Link{open(0, 200*ms, 6e6), open(1, 160*ms, 6e6)}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
+		{"active-backup", "a late one before a silent one", []Link{suspect(fast), open(1, 160*ms, 6e6)}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
+		{"flow", "a whole flow", []Link{fast, slow}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
+		{"flow", "in runs", []Link{fast, slow}, 100, nil, Choice{Count: flowRun, Links: Of(0)}, 0},
+		{"flow", "waits for its link", []Link{closed(fast, 5), slow}, 3, nil, none, 5},
+		{"flow", "not to the silent one", []Link{suspect(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
+		{"flow", "no backup while another lives", []Link{backup(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
+		{"loss-weighted", "any", []Link{fast, slow}, 3, nil, Choice{Count: 1, Links: Of(0)}, 0},
+		{"loss-weighted", "the open one", []Link{closed(fast, 5), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
+		{"loss-weighted", "none open", []Link{closed(fast, 9), closed(slow, 8)}, 3, nil, none, 8},
+		{"byte-count", "the open one", []Link{closed(fast, 5), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
+		{"byte-count", "no backup while another lives", []Link{backup(fast), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
+		{"byte-count", "none open", []Link{closed(fast, 9), closed(slow, 8)}, 3, nil, none, 8},
 		{"earliest", "the head on the fast link", []Link{fast, slow}, 500, nil, Choice{Count: 1, Links: Of(0)}, 0},
 		// 30 ms later, the slow link takes what is 6e6 * 0.03 bytes deep.
 		{"earliest", "deep on the slow link", []Link{closed(fast, 5), slow}, 500, nil, Choice{From: 120, Count: 1, Links: Of(1)}, 0},
@@ -84,7 +120,10 @@ func TestPick(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := &View{Now: 1, Links: c.links, Queue: &backlog{n: c.packets, size: 1500, carried: c.carried}}
+		v := &View{
+			Now: 1, Links: c.links, Queue: &backlog{n: c.packets, size: 1500, carried: c.carried},
+			Flows: 1, Backlog: c.packets * 1500, Budget: 1 << 20,
+		}
 		got, wake, ok := s.Pick(v)
 		if ok != (c.want.Links != 0) || ok && got != c.want || !ok && wake != c.wake {
 			t.Errorf("%s, %s: %+v wake %d ok %v, want %+v wake %d", c.scheduler, c.about, got, wake, ok, c.want, c.wake)
