@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -173,6 +174,9 @@ func TestUDPThroughTunnel(t *testing.T) {
 				setSegment(t, sender.(*net.UDPConn), size)
 				payload := make([]byte, size*(run-1)+1)
 				buf := make([]byte, 2*size)
+				if err := receiver.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+					t.Fatal(err)
+				}
 				for i := range runs {
 					for j := range payload {
 						payload[j] = byte(i + j/size)
@@ -183,7 +187,7 @@ func TestUDPThroughTunnel(t *testing.T) {
 					for at := 0; at < len(payload); at += size {
 						n, err := receiver.Read(buf)
 						if err != nil {
-							t.Fatal(err)
+							t.Fatalf("run %d, byte %d: %v; sender's device %+v, receiver's %+v", i, at, err, br.da.Counters(), br.db.Counters())
 						}
 						if want := payload[at:min(at+size, len(payload))]; !bytes.Equal(buf[:n], want) {
 							t.Fatalf("run %d, byte %d: %d bytes %x..., want %d bytes %x...", i, at, n, buf[:1], len(want), want[:1])

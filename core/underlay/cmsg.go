@@ -111,13 +111,18 @@ func (r *rawAddr) set(v6 bool, a netip.AddrPort) uint32 {
 	binary.NativeEndian.PutUint16(r[:], unix.AF_INET6)
 	ip := a.Addr().As16()
 	copy(r[8:], ip[:])
-	if zone := a.Addr().Zone(); zone != "" {
-		// Not a number: a zone that addrPort did not make. The kernel then
-		// says what it makes of a link-local address without one.
-		index, _ := strconv.ParseUint(zone, 10, 32)
-		binary.NativeEndian.PutUint32(r[24:], uint32(index))
-	}
+	binary.NativeEndian.PutUint32(r[24:], zoneIndex(a.Addr().Zone()))
 	return unix.SizeofSockaddrInet6
+}
+
+// zoneIndex is the interface index that the zone of a link-local address is,
+// as withScope makes it; 0 when there is none.
+func zoneIndex(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	index, _ := strconv.ParseUint(zone, 10, 32)
+	return uint32(index)
 }
 
 // addrPort reads the address. The zone of a link-local address is the
@@ -128,10 +133,15 @@ func (r *rawAddr) addrPort() netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(r[4:])), port)
 	}
 	ip := netip.AddrFrom16([16]byte(r[8:])).Unmap()
-	if scope := binary.NativeEndian.Uint32(r[24:]); scope != 0 && ip.IsLinkLocalUnicast() && ip.Is6() {
-		ip = ip.WithZone(strconv.FormatUint(uint64(scope), 10))
+	return netip.AddrPortFrom(withScope(ip, binary.NativeEndian.Uint32(r[24:])), port)
+}
+
+// withScope gives a link-local address its interface's index as zone.
+func withScope(ip netip.Addr, scope uint32) netip.Addr {
+	if scope == 0 || !ip.Is6() || !ip.IsLinkLocalUnicast() {
+		return ip
 	}
-	return netip.AddrPortFrom(ip, port)
+	return ip.WithZone(strconv.FormatUint(uint64(scope), 10))
 }
 
 // errFamily says that a socket cannot reach an address.

@@ -3,8 +3,8 @@
 //
 // A UDP socket has two versions. The fast one sends and receives runs of
 // datagrams with one system call (UDP_SEGMENT, UDP_GRO, sendmmsg, recvmmsg);
-// the portable one takes one call for each, through package net. Memory is a
-// network in memory for tests.
+// the portable one takes one call for each. Memory is a network in memory for
+// tests.
 package underlay
 
 import (

@@ -1,23 +1,15 @@
 package underlay
 
 import (
-	"errors"
-	"net"
 	"net/netip"
-	"os"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/core"
 )
 
-// writePatience bounds how long a full queue holds up a Write: package net
-// would wait until there is room.
-const writePatience = 5 * time.Millisecond
-
-// portableConn moves one datagram per call of package net.
+// portableConn moves one datagram per system call.
 type portableConn struct {
 	*socket
 	reason string
@@ -40,7 +32,7 @@ func (c *portableConn) Read(b *Batch) error {
 	}
 	b.Datagrams = b.Datagrams[:0]
 	for len(b.Datagrams) == 0 {
-		n, oobn, flags, from, err := c.udp.ReadMsgUDPAddrPort(b.one, b.oob)
+		m, err := c.receive(b)
 		if err != nil && !c.closed.Load() && byICMP(err) {
 			c.icmpErrors.Add(1)
 			continue
@@ -48,19 +40,47 @@ func (c *portableConn) Read(b *Batch) error {
 		if err != nil {
 			return c.failed(err)
 		}
-		control, err := parseControl(b.oob[:oobn])
-		if err != nil || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		control, err := parseControl(b.oob[:m.oobLen])
+		if err != nil || m.flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
 			c.readTruncated.Add(1)
 			continue
 		}
 		p := core.Path{Remote: c.remote}
 		if !c.connected() {
-			p = core.Path{Local: control.local, Remote: unmapPort(from)}
+			p = core.Path{Local: control.local, Remote: addrPortOf(m.from)}
 		}
-		b.add(b.one[:n], 0, p)
+		b.add(b.one[:m.len], 0, p)
 	}
 	c.read(b)
 	return nil
+}
+
+// message says what a system call received.
+type message struct {
+	len, oobLen, flags int
+	from               unix.Sockaddr
+}
+
+// receive waits for one datagram. It does not go through package net, which
+// turns a link-local address's interface into a name and remembers it longer
+// than that may hold.
+func (c *portableConn) receive(b *Batch) (message, error) {
+	var (
+		m   message
+		err error
+	)
+	readErr := c.raw.Read(func(fd uintptr) bool {
+		for {
+			m.len, m.oobLen, m.flags, m.from, err = unix.Recvmsg(int(fd), b.one, b.oob, unix.MSG_DONTWAIT)
+			if err != unix.EINTR {
+				return err != unix.EAGAIN
+			}
+		}
+	})
+	if readErr != nil {
+		return m, readErr
+	}
+	return m, err
 }
 
 func (c *portableConn) Write(data []byte, segment int, p core.Path) error {
@@ -71,12 +91,12 @@ func (c *portableConn) Write(data []byte, segment int, p core.Path) error {
 	defer c.writeMu.Unlock()
 	segment = segmentOf(data, segment)
 	c.oob = c.oob[:0]
-	to := netip.AddrPort{}
+	var to unix.Sockaddr
 	if !c.connected() {
-		to = p.Remote
-		if err := reaches(c.v6, to, p.Local); err != nil {
+		if err := reaches(c.v6, p.Remote, p.Local); err != nil {
 			return c.gaveUp(p, len(data), segment, err)
 		}
+		to = sockaddr(c.v6, p.Remote)
 		if p.Local.IsValid() {
 			c.oob = appendLocal(c.oob, c.v6, p.Local)
 		}
@@ -92,12 +112,12 @@ func (c *portableConn) Write(data []byte, segment int, p core.Path) error {
 }
 
 // send sends one datagram; an error is one of the way as a whole.
-func (c *portableConn) send(datagram []byte, to netip.AddrPort) error {
+func (c *portableConn) send(datagram []byte, to unix.Sockaddr) error {
 	err := c.sendOnce(datagram, to)
-	if err != nil && byICMP(err) {
+	if byICMP(err) {
 		// Try again: it may be about an earlier datagram.
 		first := err
-		if err = c.sendOnce(datagram, to); !errors.Is(err, errors.Unwrap(first)) {
+		if err = c.sendOnce(datagram, to); err != first {
 			c.icmpErrors.Add(1)
 		}
 	}
@@ -105,20 +125,44 @@ func (c *portableConn) send(datagram []byte, to netip.AddrPort) error {
 		c.wrote(len(datagram), len(datagram))
 		return nil
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = unix.EAGAIN
-	}
 	return c.lost(len(datagram), len(datagram), err)
 }
 
-func (c *portableConn) sendOnce(datagram []byte, to netip.AddrPort) error {
-	if err := c.udp.SetWriteDeadline(time.Now().Add(writePatience)); err != nil {
-		return err
-	}
-	_, _, err := c.udp.WriteMsgUDPAddrPort(datagram, c.oob, to)
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
+// sendOnce does not go through package net, whose writes wait until there is
+// room: one link's full queue would hold up the others.
+func (c *portableConn) sendOnce(datagram []byte, to unix.Sockaddr) error {
+	var err error
+	writeErr := c.raw.Write(func(fd uintptr) bool {
+		for {
+			err = unix.Sendmsg(int(fd), datagram, c.oob, to, unix.MSG_DONTWAIT)
+			if err != unix.EINTR {
+				return true
+			}
+		}
+	})
+	if writeErr != nil {
+		return writeErr
 	}
 	return err
+}
+
+// sockaddr returns an address in the form that x/sys takes, for a socket of
+// the given family.
+func sockaddr(v6 bool, a netip.AddrPort) unix.Sockaddr {
+	if !v6 {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), ZoneId: zoneIndex(a.Addr().Zone()), Addr: a.Addr().As16()}
+}
+
+// addrPortOf reads an address in the form that x/sys gives. Its zone is like
+// rawAddr's.
+func addrPortOf(s unix.Sockaddr) netip.AddrPort {
+	switch s := s.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(s.Addr), uint16(s.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(withScope(netip.AddrFrom16(s.Addr).Unmap(), s.ZoneId), uint16(s.Port))
+	}
+	return netip.AddrPort{}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -70,7 +71,8 @@ func onThread(t testing.TB, f func() error) {
 	}
 }
 
-// Up sets an interface up and gives it addresses, which can be used at once.
+// Up sets an interface up and gives it addresses, which can be used when it
+// returns.
 func (n *Namespace) Up(t testing.TB, name string, addrs ...string) {
 	t.Helper()
 	link, err := n.links.LinkByName(name)
@@ -92,6 +94,25 @@ func (n *Namespace) Up(t testing.TB, name string, addrs ...string) {
 	}
 	if err := n.links.LinkSetUp(link); err != nil {
 		t.Fatalf("set %s up: %v", name, err)
+	}
+	for _, a := range addrs {
+		n.awaitLocal(t, netip.MustParsePrefix(a).Addr())
+	}
+}
+
+// awaitLocal waits until packets to an address are delivered: the kernel
+// finishes an IPv6 address in the background, even without looking for
+// duplicates.
+func (n *Namespace) awaitLocal(t testing.TB, addr netip.Addr) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		routes, err := n.links.RouteGet(addr.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("address %s is not local after 30 s: %v, %v", addr, routes, err)
+		}
 	}
 }
 
