@@ -182,7 +182,7 @@ func TestFlowKeepsFlowsTogether(t *testing.T) {
 		next++
 		return Packet{Len: packetLen, Bucket: 1, Flow: next % flows * 2654435761}
 	}
-	w.feedTo = flowLookahead
+	w.feedTo = 64
 	count := func() (n [3]int, of map[uint32]int) {
 		of = map[uint32]int{}
 		for i, l := range w.links {

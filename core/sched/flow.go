@@ -14,7 +14,7 @@ const (
 // for, and flowRun how many are taken at once. Flows take turns in the queue, so
 // that only those that share a bucket are behind one another.
 const (
-	flowLookahead = 64
+	flowLookahead = 16
 	flowRun       = 32
 )
 

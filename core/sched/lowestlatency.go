@@ -11,7 +11,7 @@ const latencyInterval = 300 * time.Millisecond
 
 // lowestLatency sends everything on the link with the lowest one-way latency,
 // decided anew every 0.3 s: the best of the schedulers of the prototype
-// (docs/history.md). It aggregates nothing.
+// (docs/schedulers.md). It aggregates nothing.
 type lowestLatency struct {
 	link  core.LinkID
 	until core.Time
