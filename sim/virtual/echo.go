@@ -10,6 +10,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 
+	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/virtual/meter"
 )
 
@@ -20,6 +21,7 @@ type pinger struct {
 	to      netip.AddrPort
 	request []byte
 	rtt     *meter.Spread
+	answers report.Series            // round-trip times in s, by when the answer came
 	pending map[uint64]time.Duration // when each request was sent
 	sent    int
 	stopped bool
@@ -87,6 +89,8 @@ func (p *pinger) receive() {
 		if sentAt, ok := p.pending[number]; ok {
 			delete(p.pending, number)
 			p.rtt.Add(p.now() - sentAt)
+			p.answers.T = append(p.answers.T, p.now().Seconds())
+			p.answers.V = append(p.answers.V, (p.now() - sentAt).Seconds())
 		}
 	}
 }
@@ -101,5 +105,5 @@ func (p *pinger) outcome() Outcome {
 		"rtt":  p.rtt.Full(),
 		"sent": p.sent,
 		"loss": meter.Share(p.sent-p.rtt.Count(), p.sent),
-	}}
+	}, Series: map[string]report.Series{"rtt": p.answers}}
 }

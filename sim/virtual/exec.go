@@ -24,6 +24,14 @@ import (
 //	}
 const Subcommand = "internal-virtual"
 
+// childVariable is set in the environment of the process that simulates, so
+// that a program which does not know Subcommand, and comes back to Exec
+// instead, does not go on starting itself for ever.
+const childVariable = "MULTILINK_INTERNAL_VIRTUAL"
+
+// ErrNotWired says that this program calls Exec but not Main.
+var ErrNotWired = errors.New("this program does not call virtual.Main for its subcommand " + Subcommand)
+
 // request is what the process that simulates reads from its standard input.
 type request struct {
 	Scenario *scenario.Scenario
@@ -45,6 +53,9 @@ func Exec(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result
 	if err := Check(sc); err != nil {
 		return nil, err
 	}
+	if os.Getenv(childVariable) != "" {
+		return nil, ErrNotWired
+	}
 	asked := *sc
 	if o.Seed != nil {
 		asked.Seed = *o.Seed
@@ -54,7 +65,7 @@ func Exec(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
 	cmd := exec.CommandContext(ctx, os.Args[0], Subcommand)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", childVariable+"=1")
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

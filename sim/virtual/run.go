@@ -150,34 +150,13 @@ func (r *runner) baseline(ctx context.Context, sc *scenario.Scenario) (map[strin
 	}
 	all := map[string]any{}
 	for i, l := range sc.Links {
-		found, err := r.one(ctx, single(sc, i), sc.Baseline+" "+l.Name, nil)
+		found, err := r.one(ctx, scenario.Single(sc, i, sc.Baseline), sc.Baseline+" "+l.Name, nil)
 		if err != nil {
 			return nil, fmt.Errorf("baseline %s %s: %w", sc.Baseline, l.Name, err)
 		}
 		all[l.Name] = found.measurements
 	}
 	return all, nil
-}
-
-// single is a scenario's traffic through the tunnel with link i alone, from
-// the start and without any timeline; for a bare baseline it goes past the
-// tunnel.
-func single(sc *scenario.Scenario, i int) *scenario.Scenario {
-	one := *sc
-	l := sc.Links[i]
-	l.Present = true
-	one.Links = []scenario.Link{l}
-	one.Baseline, one.Timeline, one.Expect, one.Traffic = "", nil, nil, nil
-	for _, t := range sc.Traffic {
-		if t.Via.Kind != "tunnel" {
-			continue
-		}
-		if sc.Baseline == "bare" {
-			t.Via = scenario.Via{Kind: "link", Link: l.Name}
-		}
-		one.Traffic = append(one.Traffic, t)
-	}
-	return &one
 }
 
 // one runs one simulation.
