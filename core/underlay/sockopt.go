@@ -17,13 +17,10 @@ const (
 	userTimeout = 10_000
 )
 
-// controlFunc is the hook of package net that prepares a socket before it is
-// bound or connected.
-type controlFunc func(network, address string, c syscall.RawConn) error
-
-// prepare makes a hook of functions that set options; the second argument of
+// prepare makes a hook of package net, which prepares a socket before it is
+// bound or connected, of functions that set options; the second argument of
 // each says whether the socket is an IPv6 one.
-func prepare(set ...func(fd int, v6 bool) error) controlFunc {
+func prepare(set ...func(fd int, v6 bool) error) func(network, address string, c syscall.RawConn) error {
 	return func(network, _ string, c syscall.RawConn) (err error) {
 		v6 := strings.HasSuffix(network, "6")
 		controlErr := c.Control(func(fd uintptr) {

@@ -57,6 +57,7 @@ func TestTCP(t *testing.T) {
 			}
 			checkTCP(t, client, 7)
 			checkTCP(t, server, 0)
+			checkControl(t, addr)
 			if _, err := ListenTCP(addr); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), addr.String()) {
 				t.Errorf("%+v: port in use: %v", test, err)
 			}
@@ -68,11 +69,7 @@ func TestTCP(t *testing.T) {
 // checkTCP checks the options of one end of a connection.
 func checkTCP(t *testing.T, c net.Conn, mark int) {
 	t.Helper()
-	raw, err := c.(syscall.Conn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := raw.Control(func(fd uintptr) {
+	if err := mustRaw(t, c).Control(func(fd uintptr) {
 		for _, o := range []struct {
 			name                string
 			level, option, want int
@@ -90,6 +87,34 @@ func checkTCP(t *testing.T, c net.Conn, mark int) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// checkControl connects a socket of another package's making over a link.
+func checkControl(t *testing.T, addr netip.AddrPort) {
+	t.Helper()
+	d := net.Dialer{Control: Control(Options{Device: "lo", Mark: 9})}
+	c, err := d.Dial("udp", addr.String())
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer c.Close()
+	if err := mustRaw(t, c).Control(func(fd uintptr) {
+		if mark, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK); mark != 9 {
+			t.Errorf("mark %d, %v", mark, err)
+		}
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+func mustRaw(t *testing.T, c net.Conn) syscall.RawConn {
+	t.Helper()
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 func TestDialTCPErrors(t *testing.T) {
