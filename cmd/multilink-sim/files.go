@@ -6,10 +6,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/multilink-vpn/multilink/sim/scenario"
+	"github.com/multilink-vpn/multilink/sim/virtual"
 )
 
 // expand replaces each folder by the scenario files in it.
@@ -79,9 +81,15 @@ func unique(byName map[string]string, sc *scenario.Scenario) error {
 }
 
 // supported refuses what the language has and the testbed does not yet.
-func supported(sc *scenario.Scenario) error {
-	if !slices.Contains(sc.Backends, "netns") {
-		return notYet(sc.Path + ": the virtual backend")
+func supported(sc *scenario.Scenario, asked string) error {
+	backend := backendOf(sc, asked)
+	if !slices.Contains(sc.Backends, backend) {
+		return usageError("%s: is not for the backend %s, only for %s", sc.Path, backend, strings.Join(sc.Backends, ", "))
+	}
+	if backend == inVirtualTime {
+		if err := virtual.Check(sc); err != nil {
+			return &exitError{exitUsage, err}
+		}
 	}
 	for _, t := range sc.Traffic {
 		if t.Kind == "rtp" {

@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/multilink-vpn/multilink/sim/virtual"
 )
 
 // The exit statuses, as documented in docs/scenarios.md.
@@ -52,10 +54,14 @@ func notYet(what string) error {
 type app struct {
 	out, err io.Writer
 	lab      laboratory
+	virtual  runner // virtual time
 }
 
 func main() {
-	a := &app{out: os.Stdout, err: os.Stderr, lab: namespaces{}}
+	if len(os.Args) == 2 && os.Args[1] == virtual.Subcommand {
+		os.Exit(virtual.Main(os.Stdin, os.Stdout))
+	}
+	a := &app{out: os.Stdout, err: os.Stderr, lab: namespaces{}, virtual: simulator{}}
 	os.Exit(a.main(context.Background(), os.Args[1:]))
 }
 
@@ -98,7 +104,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.err)
 	root.AddCommand(
 		a.listCommand(), a.checkCommand(), a.schemaCommand(), a.runCommand(), a.compareCommand(),
-		a.shellCommand(), a.doctorCommand(), a.versionCommand(),
+		a.demoCommand(), a.shellCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -18,7 +18,16 @@ import (
 	"github.com/multilink-vpn/multilink/sim/lab"
 	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
+	"github.com/multilink-vpn/multilink/sim/virtual"
 )
+
+// TestMain lets this test be the process that simulates, as main does.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == virtual.Subcommand {
+		os.Exit(virtual.Main(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
 
 // fakeLab returns what a test wants of each scenario.
 type fakeLab struct {
@@ -107,7 +116,7 @@ func command(t *testing.T, fake *fakeLab, line string) (code int, out, errOut st
 		fake.run = verdicts
 	}
 	var o, e bytes.Buffer
-	a := &app{out: &o, err: &e, lab: fake}
+	a := &app{out: &o, err: &e, lab: fake, virtual: fake}
 	code = a.main(t.Context(), strings.Fields(line))
 	return code, o.String(), e.String()
 }
@@ -144,8 +153,9 @@ func TestExitStatus(t *testing.T) {
 		{"run --binary none pass.yaml", 2, 0, "--binary"},
 		{"run --binary empty pass.yaml", 2, 0, "--binary: empty is not a program"},
 		{"run --colour pass.yaml", 2, 0, "unknown flag"},
-		{"run --backend virtual pass.yaml", 2, 0, "the virtual backend is not there yet"},
-		{"run virtual.yaml", 2, 0, "virtual.yaml: the virtual backend is not there yet"},
+		{"run --backend virtual pass.yaml", 0, 1, "pass: PASS"},
+		{"run --backend netns virtual.yaml", 2, 0, "virtual.yaml: is not for the backend netns, only for virtual"},
+		{"run virtual.yaml", 0, 1, "virtual: "},
 		{"run rtp.yaml", 2, 0, `traffic "call": the kind rtp is not there yet`},
 		{"run --report x pass.yaml", 2, 0, "--report is not there yet"},
 		{"compare --schedulers a,b pass.yaml", 2, 0, "compare is not there yet"},

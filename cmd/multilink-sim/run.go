@@ -15,6 +15,7 @@ import (
 	"github.com/multilink-vpn/multilink/sim/lab"
 	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
+	"github.com/multilink-vpn/multilink/sim/virtual"
 )
 
 // runFlags are the flags of run.
@@ -53,7 +54,7 @@ func (a *app) runCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.backend, "backend", "netns", "netns, the real programs in namespaces, or virtual time (not there yet)")
+	flags.StringVar(&f.backend, "backend", "", "netns, the real programs in namespaces, or virtual time (default: the scenario's, else netns)")
 	flags.StringVar(&f.impair, "impair", "auto", "who impairs the links: auto, netem or user")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the impairments (default: the scenario's)")
 	addSet(cmd, &f.set)
@@ -64,7 +65,7 @@ func (a *app) runCommand() *cobra.Command {
 	flags.StringVar(&f.binary, "binary", "", "the multilink program to test (default: beside this one, else in $PATH)")
 	flags.BoolVar(&f.keep, "keep", false, "leave the namespaces up and print how to enter them")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print what the testbed does")
-	completeWords(cmd, "backend", "netns", "virtual")
+	completeWords(cmd, "backend", inNamespaces, inVirtualTime)
 	completeWords(cmd, "impair", impairModes...)
 	return cmd
 }
@@ -88,7 +89,7 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 		return err
 	}
 	for _, sc := range scenarios {
-		if err := supported(sc); err != nil {
+		if err := supported(sc, f.backend); err != nil {
 			return err
 		}
 		if o.Seed != nil {
@@ -105,10 +106,12 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 	}
 	ctx, stop := a.interruptible(ctx)
 	defer stop()
-	if err := a.lab.Sweep(o.Log); err != nil {
-		fmt.Fprintf(a.err, "multilink-sim: what an earlier run left could not be removed: %v\n", err)
+	if slices.ContainsFunc(scenarios, func(sc *scenario.Scenario) bool { return backendOf(sc, f.backend) == inNamespaces }) {
+		if err := a.lab.Sweep(o.Log); err != nil {
+			fmt.Fprintf(a.err, "multilink-sim: what an earlier run left could not be removed: %v\n", err)
+		}
 	}
-	results, code := a.runAll(ctx, scenarios, f.json == "-", o)
+	results, code := a.runAll(ctx, scenarios, f, o)
 	if err := a.write(f, results); err != nil {
 		return &exitError{worst(code, exitFailed), err}
 	}
@@ -120,12 +123,8 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 
 // check refuses values of flags before anything is started.
 func (f *runFlags) check() error {
-	switch f.backend {
-	case "netns":
-	case "virtual":
-		return notYet("the virtual backend")
-	default:
-		return usageError("--backend = %q: must be netns or virtual", f.backend)
+	if f.backend != "" && f.backend != inNamespaces && f.backend != inVirtualTime {
+		return usageError("--backend = %q: must be %s or %s", f.backend, inNamespaces, inVirtualTime)
 	}
 	if f.report != "" {
 		return notYet("--report")
@@ -144,11 +143,36 @@ func (f *runFlags) check() error {
 	return nil
 }
 
+// The backends, as the flag and the scenarios name them.
+const (
+	inNamespaces  = "netns"
+	inVirtualTime = "virtual"
+)
+
+// backendOf is where a scenario runs: where it was asked to, else in
+// namespaces if the scenario allows it.
+func backendOf(sc *scenario.Scenario, asked string) string {
+	switch {
+	case asked != "":
+		return asked
+	case slices.Contains(sc.Backends, inNamespaces):
+		return inNamespaces
+	}
+	return inVirtualTime
+}
+
+func (a *app) runner(backend string) runner {
+	if backend == inVirtualTime {
+		return a.virtual
+	}
+	return a.lab
+}
+
 // runAll runs the scenarios until one is interrupted, and shows each result.
 // Every one that was begun has a result.
-func (a *app) runAll(ctx context.Context, scenarios []*scenario.Scenario, jsonOut bool, o lab.Options) ([]*report.Result, int) {
+func (a *app) runAll(ctx context.Context, scenarios []*scenario.Scenario, f runFlags, o lab.Options) ([]*report.Result, int) {
 	text := a.out
-	if jsonOut {
+	if f.json == "-" {
 		text = a.err // the standard output is the JSON's
 	}
 	var results []*report.Result
@@ -158,9 +182,10 @@ func (a *app) runAll(ctx context.Context, scenarios []*scenario.Scenario, jsonOu
 		if o.Log == io.Discard {
 			o.Progress = p.show // the log says the same at greater length
 		}
-		result, err := a.lab.Run(ctx, sc, o)
+		backend := backendOf(sc, f.backend)
+		result, err := a.runner(backend).Run(ctx, sc, o)
 		p.finish()
-		result, status := settle(ctx, sc, result, err)
+		result, status := settle(ctx, sc, backend, result, err)
 		code = worst(code, status)
 		results = append(results, result)
 		_ = report.WriteText(text, result)
@@ -177,12 +202,12 @@ func (a *app) runAll(ctx context.Context, scenarios []*scenario.Scenario, jsonOu
 
 // settle makes a result and a status of what the lab returned. A run that
 // broke says nothing about the product: its result is inconclusive.
-func settle(ctx context.Context, sc *scenario.Scenario, result *report.Result, err error) (*report.Result, int) {
+func settle(ctx context.Context, sc *scenario.Scenario, backend string, result *report.Result, err error) (*report.Result, int) {
 	if err == nil {
 		return result, map[report.Verdict]int{report.Pass: exitHeld, report.Inconclusive: exitInconclusive, report.Fail: exitFailed}[result.Verdict]
 	}
 	if result == nil {
-		result = &report.Result{Scenario: sc.Name, Backend: "netns", Seed: sc.Seed}
+		result = &report.Result{Scenario: sc.Name, Backend: backend, Seed: sc.Seed}
 	}
 	result.Verdict, result.Reason = report.Inconclusive, err.Error()
 	switch {
@@ -191,6 +216,8 @@ func settle(ctx context.Context, sc *scenario.Scenario, result *report.Result, e
 		return result, exitInconclusive
 	case errors.Is(err, lab.ErrMachine):
 		return result, exitMachine
+	case errors.Is(err, virtual.ErrUnsupported):
+		return result, exitUsage
 	default:
 		return result, exitFailed
 	}
