@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
+	"syscall"
 
 	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
@@ -123,7 +125,11 @@ func beginning(b []byte) []byte {
 // Main is the process that Exec starts: it reads a scenario from stdin and
 // writes progress and the result to stdout. It returns the exit status, 0
 // whenever it could write an answer.
+//
+// The interrupts that a terminal sends to all processes at once are left to
+// the one that called Exec: it ends this one.
 func Main(stdin io.Reader, stdout io.Writer) int {
+	signal.Ignore(os.Interrupt, syscall.SIGHUP)
 	runtime.GOMAXPROCS(1)
 	out := json.NewEncoder(stdout)
 	var r request
