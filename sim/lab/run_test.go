@@ -238,7 +238,7 @@ traffic:
   - {name: other, kind: ping, duration: 1s, via: "link:a0"}
 timeline: [{at: 0.5s, link: b0, do: plug}]
 `)
-	one := single(sc, 1)
+	one := scenario.Single(sc, 1, sc.Baseline)
 	if len(one.Links) != 1 || !one.Links[0].Present || len(one.Traffic) != 1 || one.Traffic[0].Via.Link != "b0" ||
 		len(one.Timeline) != 0 || len(one.Bottlenecks) != 1 || needsProduct(one) {
 		t.Errorf("%+v", one)

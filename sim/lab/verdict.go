@@ -91,7 +91,7 @@ func baselines(ctx context.Context, sc *scenario.Scenario, o Options) (baseline,
 	o.Keep, o.PcapDir = false, ""
 	for i, l := range sc.Links {
 		label := fmt.Sprintf("%s (%s %s)", sc.Name, sc.Baseline, l.Name)
-		err := runOnce(ctx, single(sc, i), o, label, func(r *run) {
+		err := runOnce(ctx, scenario.Single(sc, i, sc.Baseline), o, label, func(r *run) {
 			b.measurements[l.Name] = r.found.measurements
 			for _, text := range r.broken {
 				b.broken = append(b.broken, label+": "+text)
@@ -105,42 +105,4 @@ func baselines(ctx context.Context, sc *scenario.Scenario, o Options) (baseline,
 		}
 	}
 	return b, nil
-}
-
-// single is a scenario's traffic through the tunnel with link i alone, from
-// the start and without any timeline; for a bare baseline it goes past the
-// tunnel.
-func single(sc *scenario.Scenario, i int) *scenario.Scenario {
-	one := *sc
-	l := sc.Links[i]
-	l.Present = true
-	one.Links = []scenario.Link{l}
-	one.Baseline, one.Timeline, one.Expect, one.Traffic, one.Bottlenecks = "", nil, nil, nil, nil
-	for _, b := range sc.Bottlenecks {
-		for _, name := range b.Links {
-			if name == l.Name {
-				b.Links = []string{name}
-				one.Bottlenecks = append(one.Bottlenecks, b)
-				break
-			}
-		}
-	}
-	for _, t := range sc.Traffic {
-		if t.Via.Kind != "tunnel" {
-			continue
-		}
-		if sc.Baseline == "bare" {
-			t.Via = scenario.Via{Kind: "link", Link: l.Name}
-			if sc.Underlay == scenario.Underlay6 {
-				t.IP = 6
-			} else if sc.Underlay == scenario.Underlay4 {
-				t.IP = 4
-			}
-		}
-		one.Traffic = append(one.Traffic, t)
-	}
-	if sc.Baseline == "bare" {
-		one.Client, one.Server = nil, nil
-	}
-	return &one
 }
