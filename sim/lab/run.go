@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -29,6 +30,7 @@ type run struct {
 	captures *captures
 	machine  report.Environment
 	recovery recovery
+	links    linkSeries
 	origin   time.Time // of the run's time
 
 	mu     sync.Mutex
@@ -67,7 +69,7 @@ func runOnce(ctx context.Context, sc *scenario.Scenario, o Options, label string
 }
 
 func newRun(sc *scenario.Scenario, o Options, label string) *run {
-	return &run{sc: sc, opts: o, label: label,
+	return &run{sc: sc, opts: o, label: label, links: newLinkSeries(),
 		found: findings{measurements: map[string]any{}, series: map[string]report.Series{}}}
 }
 
@@ -193,6 +195,7 @@ func (r *run) measure(ctx context.Context) error {
 	failed := context.Cause(running)
 	cancel(nil)
 	ticking.Wait()
+	maps.Copy(r.found.series, r.links.into)
 	if failed != nil {
 		return failed
 	}
@@ -358,11 +361,12 @@ func (r *run) carried() []LinkProgress {
 // progressEvery is how often a run says how far it is.
 const progressEvery = 250 * time.Millisecond
 
-// tick reports progress until the context ends.
+// tick reports progress and samples the links until the context ends.
 func (r *run) tick(ctx context.Context) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for waitUntil(ctx, time.Now().Add(progressEvery)) == nil {
+			r.links.sample(time.Since(r.origin), r.carried())
 			r.progress("")
 		}
 	})

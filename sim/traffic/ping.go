@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/ipv6"
 
 	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // pingPayload is the size of the data of an echo request, as ping sends it.
@@ -68,6 +69,7 @@ type pinger struct {
 	pending map[uint64]time.Time // by number: when it was sent
 	sent    int
 	rtt     *spread
+	answers report.Series // round-trip times in s, by when the answer came
 }
 
 // open makes the raw socket; a link that is not there yet makes it fail.
@@ -152,6 +154,8 @@ func (p *pinger) answered(number uint64, at time.Time) {
 	defer p.mu.Unlock()
 	if sentAt, ok := p.pending[number]; ok {
 		p.rtt.add(at.Sub(sentAt))
+		p.answers.T = append(p.answers.T, at.Sub(p.Origin).Seconds())
+		p.answers.V = append(p.answers.V, at.Sub(sentAt).Seconds())
 		delete(p.pending, number)
 	}
 }
@@ -173,7 +177,7 @@ func (p *pinger) outcome() Outcome {
 		"rtt":  p.rtt.full(),
 		"sent": p.sent,
 		"loss": share(p.sent-p.rtt.n, p.sent),
-	}}
+	}, Series: map[string]report.Series{"rtt": p.answers}}
 }
 
 // isClosed says that a socket was closed, as opposed to an error that a
