@@ -76,9 +76,9 @@ func TestMainTakesAnything(t *testing.T) {
 // TestExecWithoutMain: a program that does not call Main is told so, not
 // started by itself without end.
 func TestExecWithoutMain(t *testing.T) {
-	t.Setenv(insideVariable, "1")
+	t.Setenv(childVariable, "1")
 	_, err := Exec(context.Background(), parse(t, "name: x\nduration: 1s\nlinks: [{name: a}]\n"), Options{})
-	if !errors.Is(err, errNoMain) {
+	if !errors.Is(err, ErrNotWired) {
 		t.Errorf("got %v", err)
 	}
 }
