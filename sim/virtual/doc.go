@@ -15,9 +15,12 @@
 //     one round trip after the client lost it;
 //   - devices, routes, masquerading and name resolution: hosts see the client's
 //     tunnel address;
+//   - NAT and addresses for traffic past the tunnel, which readdress and rebind
+//     do not touch;
 //   - processing time: a packet passes a session in no time;
 //   - congestion control other than gVisor's CUBIC and Reno (of which its Reno
-//     is weaker than Linux's), RTP and MPTCP.
+//     is weaker than Linux's), RTP and MPTCP. gVisor acknowledges every segment
+//     where Linux does every second, so the way back carries more.
 //
 // So virtual time is for development, regression and ranking; figures to be
 // published come from the netns backend.
@@ -30,8 +33,8 @@
 // Exec takes care of that by running a simulation in a process of its own.
 //
 // The files: simulation.go has the loop, clock.go its time, stage.go and
-// link.go the links, end.go the two ends of the tunnel, host.go the machines
-// with their TCP; bulk.go, datagrams.go, echo.go, web.go and names.go are the
-// kinds of traffic; run.go runs a scenario and exec.go does so in a process of
-// its own.
+// link.go the links, end.go the two ends of the tunnel; machine.go and socket.go
+// are the hosts with their TCP, topology.go says how they are connected;
+// traffic.go with bulk.go, datagrams.go, echo.go, web.go and names.go makes the
+// traffic; run.go runs a scenario and exec.go does so in a process of its own.
 package virtual

@@ -14,8 +14,8 @@ func TestExecIsRun(t *testing.T) {
 	const text = `
 name: exec
 links:
-  - {name: a, both: {rate: 10mbit, delay: 5ms, loss: 1%}}
-  - {name: b, both: {rate: 20mbit, delay: 25ms}}
+  - {name: a, both: {rate: 3mbit, delay: 5ms, loss: 1%}}
+  - {name: b, both: {rate: 5mbit, delay: 25ms}}
 client: {scheduler: {up: redundant, down: wrr}}
 traffic: [{name: dl, kind: tcp, duration: 4s}]
 expect: [dl.goodput > 1e6, dl.goodput > capacity.down]

@@ -21,11 +21,11 @@ name: everything
 warmup: 1s
 duration: 4s
 links:
-  - {name: a, both: {rate: 20mbit, delay: 10ms, jitter: 3ms, distribution: normal, loss: 0.5%, corrupt: 0.1%, duplicate: 0.2%}}
-  - {name: b, down: {rate: 10mbit, delay: 30ms, loss: {p: 1%, r: 30%}}, up: {rate: 5mbit, delay: 20ms, reorder: 1%}}
-  - {name: c, both: {rate: 8mbit, delay: 15ms}}
+  - {name: a, both: {rate: 8mbit, delay: 10ms, jitter: 3ms, distribution: normal, loss: 0.5%, corrupt: 0.1%, duplicate: 0.2%}}
+  - {name: b, down: {rate: 5mbit, delay: 30ms, loss: {p: 1%, r: 30%}}, up: {rate: 4mbit, delay: 20ms, reorder: 1%}}
+  - {name: c, both: {rate: 4mbit, delay: 15ms}}
 bottlenecks:
-  - {name: street, links: [a, b], both: {rate: 25mbit, delay: 2ms, queue: 50ms}}
+  - {name: street, links: [a, b], both: {rate: 10mbit, delay: 2ms, queue: 50ms}}
 client: {scheduler: wrr, reorder: global}
 traffic:
   - {name: dl, kind: tcp, direction: both, streams: 2, duration: 4s}
@@ -132,14 +132,14 @@ func TestBareLinkIsFilled(t *testing.T) {
 	runText(t, `
 name: bare
 warmup: 3s
-links: [{name: a, both: {rate: 50mbit, delay: 10ms, queue: 20ms}}]
+links: [{name: a, both: {rate: 10mbit, delay: 20ms, queue: 40ms}}]
 traffic: [{name: dl, kind: tcp, via: "link:a", duration: 20s}]
 expect:
-  - dl.goodput >= 0.97 * 50e6 * 1448 / 1500
-  - dl.goodput <= 50e6 * 1448 / 1500
+  - dl.goodput >= 0.97 * 10e6 * 1448 / 1500
+  - dl.goodput <= 10e6 * 1448 / 1500
   - dl.reordered == 0
   - link.a.down.dropped > 0
-  - link.a.down.queued_max <= 125000
+  - link.a.down.queued_max <= 50000
 `)
 }
 
@@ -168,11 +168,11 @@ func TestOuterSizes(t *testing.T) {
 		runText(t, `
 name: sizes
 links: [{name: a, both: {rate: 100mbit, delay: 5ms}}]
-traffic: [{name: u, kind: udp, direction: up, rate: 8mbit, packet: 1000, duration: 10s}]
+traffic: [{name: u, kind: udp, direction: up, rate: 2mbit, packet: 1000, duration: 5s}]
 expect:
   - u.loss == 0
   - link.a.up.bytes >= u.bytes / 1000 * (1068 + `+headers+`)
-  - link.a.up.bytes <= u.bytes / 1000 * (1068 + `+headers+`) * 1.005
+  - link.a.up.bytes <= u.bytes / 1000 * (1068 + `+headers+`) * 1.02
 `, "underlay="+underlay)
 	}
 }
@@ -182,8 +182,8 @@ func TestLinksComeAndGo(t *testing.T) {
 name: come-and-go
 warmup: 1s
 links:
-  - {name: a, both: {rate: 20mbit, delay: 10ms}}
-  - {name: b, both: {rate: 20mbit, delay: 15ms}, present: false}
+  - {name: a, both: {rate: 5mbit, delay: 10ms}}
+  - {name: b, both: {rate: 5mbit, delay: 15ms}, present: false}
 client: {scheduler: minrtt, reorder: global}
 traffic: [{name: dl, kind: tcp, duration: 12s}]
 timeline:
@@ -197,7 +197,7 @@ timeline:
 expect:
   - dl.failed == 0
   - dl.stall < 1
-  - dl.goodput > 12e6
+  - dl.goodput > 3e6
   - link.a.down.bytes > 1e6 and link.b.down.bytes > 1e6
   - server.counters.path_changes >= 2
   - client.recovered_in < 0.1
@@ -208,17 +208,17 @@ func TestBlackholeIsSurvived(t *testing.T) {
 	runText(t, `
 name: blackhole
 links:
-  - {name: a, both: {rate: 20mbit, delay: 10ms}}
-  - {name: b, both: {rate: 20mbit, delay: 15ms}}
+  - {name: a, both: {rate: 5mbit, delay: 10ms}}
+  - {name: b, both: {rate: 5mbit, delay: 15ms}}
 client: {scheduler: minrtt, reorder: global}
-traffic: [{name: dl, kind: tcp, duration: 12s}]
+traffic: [{name: dl, kind: tcp, duration: 10s}]
 timeline:
   - {at: 4s, link: a, do: blackhole}
   - {at: 7s, link: a, do: restore}
 expect:
   - dl.failed == 0
   - link.a.down.dropped > 0
-  - dl.goodput > 10e6
+  - dl.goodput > 2.5e6
   - client.recovered_in < 3
 `)
 }
@@ -262,16 +262,16 @@ func TestBaselines(t *testing.T) {
 name: baseline
 warmup: 1s
 links:
-  - {name: a, both: {rate: 10mbit, delay: 5ms}}
-  - {name: b, both: {rate: 20mbit, delay: 5ms}, present: false}
+  - {name: a, both: {rate: 3mbit, delay: 5ms}}
+  - {name: b, both: {rate: 6mbit, delay: 5ms}, present: false}
 traffic: [{name: dl, kind: tcp, duration: 5s}]
 timeline: [{at: 1s, link: b, do: plug}]
 `
 	r := runText(t, text+`
 baseline: alone
 expect:
-  - alone.a.dl.goodput > 8e6 and alone.a.dl.goodput < 9.3e6
-  - alone.b.dl.goodput > 14e6 and alone.b.dl.goodput < 18.6e6
+  - alone.a.dl.goodput > 2e6 and alone.a.dl.goodput < 2.79e6
+  - alone.b.dl.goodput > 4e6 and alone.b.dl.goodput < 5.58e6
 `)
 	alone := at(r.Measurements, "alone.b").(map[string]any)
 	if alone["link"] == nil || len(alone["link"].(map[string]any)) != 1 {
@@ -280,8 +280,8 @@ expect:
 	runText(t, text+`
 baseline: bare
 expect:
-  - bare.a.dl.goodput > 9e6
-  - bare.b.dl.goodput > 18e6
+  - bare.a.dl.goodput > 2.7e6
+  - bare.b.dl.goodput > 5.4e6
 `)
 }
 

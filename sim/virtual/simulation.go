@@ -243,7 +243,7 @@ func (s *Simulation) RunUntil(ctx context.Context, t time.Duration) error {
 // Bounds of one run of the loop.
 const (
 	// maxStill is how many events may happen at one moment.
-	maxStill = 1_000_000
+	maxStill = 300_000
 	// lookAtContext is after how many events it is looked whether the
 	// context has ended.
 	lookAtContext = 4096
