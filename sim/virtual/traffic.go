@@ -22,7 +22,6 @@ type Traffic struct {
 	sim       *Simulation
 	until     time.Duration // when the run ends
 	generator generator
-	out       Outcome
 }
 
 // Outcome is what a traffic found.
