@@ -34,6 +34,11 @@ func (s *Sender) Estimate() Estimate {
 	}
 	e.MinRTT = s.rtt.floor.get()
 	e.Base = s.baseDelay()
+	if e.Starting {
+		// The rate is not known yet: what was seen last has to do.
+		e.Delay = max(e.Base, s.window.recentLeast())
+		return e
+	}
 	queued := time.Duration(float64(s.inFlight)/max(s.window.rate, 1000)*1e9) - e.MinRTT - s.delay.idle
 	e.Delay = e.Base + max(0, queued)
 	return e

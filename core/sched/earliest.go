@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -92,10 +93,21 @@ func (s *earliest) ahead(a arrival) float64 {
 	sum := 0.0
 	for _, f := range s.order {
 		if f.after < a.after {
-			sum += f.link.Rate * (a.after - f.after).Seconds()
+			sum += f.link.delivers(a.after - f.after)
 		}
 	}
 	return sum
+}
+
+// delivers is how much a link delivers in d, in bytes. One that is starting
+// will do better than it has: to give its packets to a slower link now would
+// tell the inner sender that the path is full.
+func (l *Link) delivers(d time.Duration) float64 {
+	if !l.Starting || l.SRTT <= 0 {
+		return l.Rate * d.Seconds()
+	}
+	rounds := min(d.Seconds()/l.SRTT.Seconds(), 10)
+	return max(l.Rate, float64(l.Window)/l.SRTT.Seconds()) * d.Seconds() * math.Exp2(rounds)
 }
 
 // othersTake tells whether a link other than l may still take the head: if

@@ -42,6 +42,9 @@ type Link struct {
 	Loss   float64 // share of recent datagrams lost
 
 	InFlight, Window int // bytes
+	// Starting: the window still doubles each round trip, and Rate is less
+	// than the link can do.
+	Starting bool
 
 	// Sums over the link's life, in bytes.
 	Sent, Acked, Lost uint64

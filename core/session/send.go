@@ -138,7 +138,7 @@ func (s *Session) refresh(v *sched.Link) {
 	v.Known, v.SRTT, v.RTTVar, v.MinRTT = e.Known, e.SRTT, e.RTTVar, e.MinRTT
 	v.Base, v.Delay, v.Jitter = e.Base, e.Delay, e.Jitter
 	v.Rate, v.Loss, v.Repair = e.Rate, e.Loss, repairShare(s.repairing, e.Loss)
-	v.InFlight, v.Window = e.InFlight, e.Window
+	v.InFlight, v.Window, v.Starting = e.InFlight, e.Window, e.Starting
 	v.Sent, v.Acked, v.Lost = st.Bytes, st.AckedBytes, st.LostBytes
 }
 
