@@ -38,22 +38,30 @@ var _ = Describe("The client's interfaces", func() {
 
 	It("are left out by themselves when they belong to containers", func() {
 		// As container engines make them: bridges with an address, whose
-		// members lead into containers.
-		for bridge, address := range map[string]string{"docker0": "172.17.0.1/16", "br-0a1b2c3d4e5f": "172.18.0.1/16"} {
+		// members lead into containers. And one that is known by its kind alone.
+		bridges := map[string]string{"docker0": "172.17.0.1/16", "br-0a1b2c3d4e5f": "172.18.0.1/16", "inside": "172.19.0.1/16"}
+		for bridge, address := range bridges {
 			client.on.add(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge, TxQLen: -1}})
 			client.on.address(bridge, address)
 			client.on.up(bridge)
 		}
 		container := newMachine(b.folder, "container")
-		client.on.cable("veth1a2b3c4", container, "eth0")
-		Expect(client.on.nl.LinkSetMaster(client.on.link("veth1a2b3c4"), client.on.link("docker0"))).To(Succeed())
+		for end, bridge := range map[string]string{"veth1a2b3c4": "docker0", "veth5d6e7f8": "inside"} {
+			client.on.cable(end, container, end)
+			Expect(client.on.nl.LinkSetMaster(client.on.link(end), client.on.link(bridge))).To(Succeed())
+			client.on.waitUp(bridge)
+		}
 		client.on.defaultRoutes("docker0", 500, "172.17.0.2")
+		client.on.defaultRoutes("inside", 501, "172.19.0.2")
 
 		start(keys{}, 2)
 		s := client.status()
 		Expect(s.linkNames()).To(ConsistOf("wan0", "wan1"))
-		for _, name := range []string{"docker0", "br-0a1b2c3d4e5f", "veth1a2b3c4", "lo", "multilink0"} {
-			Expect(s.Rejected).To(HaveKey(name))
+		for name, reason := range map[string]string{
+			"docker0": "bridge", "inside": "bridge", "br-0a1b2c3d4e5f": "bridge",
+			"veth1a2b3c4": "", "veth5d6e7f8": "", "lo": "loopback", "multilink0": "the tunnel itself",
+		} {
+			Expect(s.Rejected).To(HaveKeyWithValue(name, ContainSubstring(reason)))
 		}
 	})
 

@@ -97,17 +97,17 @@ func expectNothingLeft() {
 
 // Reports the runs that said nothing, which are easily taken for good ones.
 var _ = ReportAfterSuite("what was skipped", func(r Report) {
-	reasons := map[string]int{}
+	var reasons []string
 	for _, spec := range r.SpecReports {
 		if spec.State == types.SpecStateSkipped && spec.Failure.Message != "" {
-			reasons[spec.LeafNodeText+": "+spec.Failure.Message]++
+			reasons = append(reasons, spec.FullText()+": "+spec.Failure.Message)
 		}
 	}
 	if len(reasons) == 0 {
 		return
 	}
-	fmt.Printf("\n%d specs say nothing about the product:\n", len(reasons))
-	for reason := range reasons {
+	fmt.Printf("\nSkipped, which says nothing about the product: %d\n", len(reasons))
+	for _, reason := range reasons {
 		fmt.Printf("  %s\n", reason)
 	}
 })
