@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/multilink-vpn/multilink/core/session"
@@ -193,4 +194,9 @@ traffic:
 		b.ReportMetric(r.Emulator.(Health).Simulated/time.Since(began).Seconds(), "x-real-time")
 		b.ReportMetric(at(r.Measurements, "dl.goodput").(float64)/1e6, "Mbit/s")
 	}
+}
+
+func TestNoGoroutineIsLeft(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	runText(t, everything)
 }
