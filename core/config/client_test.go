@@ -53,7 +53,7 @@ func defaultClient(t *testing.T) *config.Client {
 		ServerKey:  mustPublic(t, otherPublic),
 		PrivateKey: mustPrivate(t, testPrivate),
 		Strategy: control.Strategy{
-			Scheduler: both("wrr"), Reorder: both("global"),
+			Scheduler: both(config.DefaultScheduler), Reorder: both(config.DefaultReorder),
 			RateControl: true, Retransmit: true, Equalize: "auto",
 		},
 		TUN:          config.TUN{Name: "multilink0", MTU: 1400, Mode: "auto"},
@@ -273,5 +273,12 @@ func TestClientHeadMistakes(t *testing.T) {
 				t.Errorf("the private key shows: %v", err)
 			}
 		})
+	}
+}
+
+func TestEqualizeHasNoEffectYet(t *testing.T) {
+	_, warnings, err := config.ParseClient("client.toml", []byte("equalize = \"on\"\n"+clientHead))
+	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].Message, "no effect yet") {
+		t.Errorf("%v, %v", warnings, err)
 	}
 }

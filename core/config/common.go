@@ -16,8 +16,8 @@ const DefaultPort = 5410
 
 // The strategies that are in force when nothing is configured.
 const (
-	DefaultScheduler = "wrr"
-	DefaultReorder   = "global"
+	DefaultScheduler = "earliest"
+	DefaultReorder   = "flow"
 )
 
 // How a device or socket works.
@@ -74,13 +74,17 @@ func Resequencers() []string { return reseq.Names() }
 func statusSocket(tun string) string { return filepath.Join(runDir, tun+".sock") }
 
 func decodeStrategy(t *table) control.Strategy {
-	return control.Strategy{
+	st := control.Strategy{
 		Scheduler:   perDirection(t, "scheduler", DefaultScheduler, Schedulers()),
 		Reorder:     perDirection(t, "reorder", DefaultReorder, Resequencers()),
 		RateControl: get(t, "rate_control", true, boolean),
 		Retransmit:  get(t, "retransmit", true, boolean),
 		Equalize:    get(t, "equalize", EqualizeAuto, oneOf(EqualizeAuto, EqualizeOn, EqualizeOff)),
 	}
+	if st.Equalize == EqualizeOn {
+		t.d.warn(`equalize = "on" has no effect yet: packets are not held back on fast links`)
+	}
+	return st
 }
 
 // perDirection reads a name for both directions, or a table with one for each.
