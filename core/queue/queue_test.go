@@ -143,8 +143,9 @@ func TestFairness(t *testing.T) {
 	}
 }
 
-// TestSignal: no drop below the threshold, one per control period above it,
-// all far above it, and none for the backlog that the scheduler needs.
+// TestSignal: no drop below the threshold, one per control period when the
+// backlog stays above it, all far above it, and none for the backlog that the
+// scheduler needs.
 func TestSignal(t *testing.T) {
 	c := Conditions{Rate: 1e6, RTT: 40 * time.Millisecond}
 	const threshold = 22_000 // 0.55 * 40 ms at 1e6 bytes/s
@@ -155,7 +156,7 @@ func TestSignal(t *testing.T) {
 		want    [3]bool // at 0, 1 and 200 ms
 	}{
 		{"short", threshold - 1, 0, [3]bool{false, false, false}},
-		{"above", threshold + 1000, 0, [3]bool{true, false, true}},
+		{"above", threshold + 1000, 0, [3]bool{false, false, true}},
 		{"far above", 2*threshold + 21_000, 0, [3]bool{true, true, true}},
 		{"needed", 100_000, 90_000, [3]bool{false, false, false}},
 	} {
@@ -165,6 +166,15 @@ func TestSignal(t *testing.T) {
 			if got := s.due(core.Time(time.Hour).Add(at), k.backlog, c); got != k.want[i] {
 				t.Errorf("%s: at %v %v, want %v", k.name, at, got, k.want[i])
 			}
+		}
+	}
+	// A burst that comes again and again is no standing queue.
+	var s signal
+	c.Ahead = 0
+	for i := range 100 {
+		now := core.Time(time.Hour).Add(time.Duration(i) * 10 * time.Millisecond)
+		if s.due(now, threshold+1000, c) || s.due(now.Add(5*time.Millisecond), 0, c) {
+			t.Fatal("a burst that is gone within a round trip is taken for congestion")
 		}
 	}
 }

@@ -15,9 +15,11 @@ const (
 )
 
 // signal decides which packets are dropped so that the inner sender slows
-// down: one per control period above a threshold, all far above it.
+// down: one per control period while the backlog stays above a threshold for a
+// round trip (the idea of CoDel, RFC 8289), all far above it.
 type signal struct {
-	last core.Time
+	last  core.Time
+	above core.Time // since when the backlog has been above the threshold; 0: it is not
 }
 
 func (s *signal) due(now core.Time, backlog float64, c Conditions) bool {
@@ -25,8 +27,14 @@ func (s *signal) due(now core.Time, backlog float64, c Conditions) bool {
 	threshold := max(signalFloor, time.Duration(signalShare*float64(c.RTT))) + seconds(c.Ahead/c.Rate)
 	switch {
 	case delay <= threshold:
+		s.above = 0
 		return false
-	case delay > 2*threshold+signalFloor, now.Sub(s.last) > c.RTT+delay:
+	case s.above == 0:
+		s.above = now
+	}
+	// A burst that is gone within a round trip is no standing queue.
+	standing := now.Sub(s.above) > c.RTT && now.Sub(s.last) > c.RTT+delay
+	if standing || delay > 2*threshold+signalFloor {
 		s.last = now
 		return true
 	}
