@@ -90,12 +90,3 @@ func (a *app) versionCommand() *cobra.Command {
 		},
 	}
 }
-
-func (a *app) compareCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:                "compare FILE...",
-		Short:              "Compare schedulers (not there yet)",
-		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
-		RunE:               func(*cobra.Command, []string) error { return notYet("compare") },
-	}
-}

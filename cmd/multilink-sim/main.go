@@ -103,7 +103,7 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.AddCommand(
-		a.listCommand(), a.checkCommand(), a.schemaCommand(), a.runCommand(), a.compareCommand(),
+		a.listCommand(), a.checkCommand(), a.schemaCommand(), a.runCommand(), a.compareCommand(), a.mergeCommand(),
 		a.demoCommand(), a.shellCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root

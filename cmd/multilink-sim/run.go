@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/sim/compare"
 	"github.com/multilink-vpn/multilink/sim/lab"
 	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
@@ -60,7 +61,7 @@ func (a *app) runCommand() *cobra.Command {
 	addSet(cmd, &f.set)
 	flags.StringVar(&f.json, "json", "", "write the results as JSON to this file (- is the standard output)")
 	flags.StringVar(&f.junit, "junit", "", "write the results as JUnit XML to this file")
-	flags.StringVar(&f.report, "report", "", "write a report with charts to this folder (not there yet)")
+	flags.StringVar(&f.report, "report", "", "write a report with charts (report.html) to this folder")
 	flags.StringVar(&f.pcap, "pcap", "", "write captures of each link, the tunnel and the hosts to this folder")
 	flags.StringVar(&f.binary, "binary", "", "the multilink program to test (default: beside this one, else in $PATH)")
 	flags.BoolVar(&f.keep, "keep", false, "leave the namespaces up and print how to enter them")
@@ -99,9 +100,12 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 	if o.Binary, err = findBinary(f.binary); err != nil {
 		return err
 	}
-	if f.pcap != "" {
-		if err := os.MkdirAll(f.pcap, 0o755); err != nil {
-			return usageError("--pcap: %w", err)
+	for flag, folder := range map[string]string{"--pcap": f.pcap, "--report": f.report} {
+		if folder == "" {
+			continue
+		}
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return usageError("%s: %w", flag, err)
 		}
 	}
 	ctx, stop := a.interruptible(ctx)
@@ -112,7 +116,7 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 		}
 	}
 	results, code := a.runAll(ctx, scenarios, f, o)
-	if err := a.write(f, results); err != nil {
+	if err := a.write(f, scenarios, results); err != nil {
 		return &exitError{worst(code, exitFailed), err}
 	}
 	if code != exitHeld {
@@ -125,9 +129,6 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 func (f *runFlags) check() error {
 	if f.backend != "" && f.backend != inNamespaces && f.backend != inVirtualTime {
 		return usageError("--backend = %q: must be %s or %s", f.backend, inNamespaces, inVirtualTime)
-	}
-	if f.report != "" {
-		return notYet("--report")
 	}
 	if !slices.Contains(impairModes, f.impair) {
 		return usageError("--impair = %q: must be one of %s", f.impair, strings.Join(impairModes, ", "))
@@ -234,8 +235,16 @@ func worst(a, b int) int {
 	return b
 }
 
-func (a *app) write(f runFlags, results []*report.Result) error {
+// write writes what was asked for. The results are of the first scenarios.
+func (a *app) write(f runFlags, scenarios []*scenario.Scenario, results []*report.Result) error {
 	var errs []error
+	if f.report != "" {
+		page, err := compare.RunPage(scenarios, results, os.Args)
+		if err == nil {
+			err = report.WriteFile(filepath.Join(f.report, compare.ReportFile), func(w io.Writer) error { return report.WriteHTML(w, page) })
+		}
+		errs = append(errs, err)
+	}
 	if f.json == "-" {
 		errs = append(errs, report.WriteJSON(a.out, results))
 	} else if f.json != "" {
