@@ -30,7 +30,7 @@ var trafficKeys = map[string][]string{
 	"udp":  {"direction", "rate", "packet"},
 	"rtp":  {"direction", "codec"},
 	"ping": {"interval"},
-	"http": {"direction", "size", "count"},
+	"http": {"direction", "cc", "size", "count"},
 	"dns":  {"interval"},
 }
 
