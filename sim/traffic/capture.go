@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/meter"
 )
 
 // capture counts the reordered packets of a traffic's TCP connections where
@@ -29,14 +30,8 @@ type capture struct {
 	done     chan struct{}
 
 	mu    sync.Mutex
-	flows map[flow]*tcpOrder
+	flows meter.Flows
 }
-
-// flow names one direction of a TCP connection.
-type flow struct{ source, destination netip.AddrPort }
-
-// maxFlows bounds the connections a capture follows; later ones are not.
-const maxFlows = 4096
 
 // headerSpace is what a capture reads of a packet: the vnet header, and the
 // Ethernet, IPv6 and TCP headers with all options.
@@ -49,7 +44,7 @@ const vnetHeader = 10
 // startCapture begins to capture in a namespace the packets from (or to) a
 // host's address and port.
 func startCapture(ns netns.NsHandle, host netip.AddrPort, fromPort bool) (*capture, error) {
-	c := &capture{fromPort: fromPort, host: host, done: make(chan struct{}), flows: map[flow]*tcpOrder{}}
+	c := &capture{fromPort: fromPort, host: host, done: make(chan struct{})}
 	err := nsdo.In(ns, func() error {
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -159,35 +154,21 @@ func (c *capture) see(packet []byte, hardware uint16) {
 		}
 		ip = ip[14:]
 	}
-	f, s, ok := parseTCP(ip)
-	if !ok || (c.fromPort && f.source != c.host) || (!c.fromPort && f.destination != c.host) {
+	f, s, ok := meter.ParseTCP(ip)
+	if !ok || (c.fromPort && f.Source != c.host) || (!c.fromPort && f.Destination != c.host) {
 		return
 	}
-	s.packets = 1
 	if segmentSize > 0 {
-		s.packets = (s.payload + segmentSize - 1) / segmentSize
+		s.Packets = (s.Payload + segmentSize - 1) / segmentSize
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	order, ok := c.flows[f]
-	if !ok {
-		if len(c.flows) >= maxFlows {
-			return
-		}
-		order = &tcpOrder{}
-		c.flows[f] = order
-	}
-	order.arrive(s)
+	c.flows.Arrive(f, s)
 }
 
 // stop ends the capture and returns the share of packets that were reordered.
 func (c *capture) stop() float64 {
 	c.socket.Close()
 	<-c.done
-	received, reordered := 0, 0
-	for _, order := range c.flows {
-		received += order.received
-		reordered += order.reordered
-	}
-	return share(reordered, received)
+	return c.flows.Reordered()
 }

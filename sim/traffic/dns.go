@@ -13,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/meter"
 )
 
 // dnsPatience is how long a query waits for its answer, as a stub resolver
@@ -99,7 +100,7 @@ func runDNS(ctx context.Context, j Job) (Outcome, error) {
 	if err := j.waitStart(ctx); err != nil {
 		return Outcome{}, err
 	}
-	a := &asker{Job: j, rtt: newSpread()}
+	a := &asker{Job: j, rtt: meter.NewSpread()}
 	var asking sync.WaitGroup
 	for number := 0; ; number++ {
 		due := j.Start + time.Duration(number)*j.Interval
@@ -116,7 +117,7 @@ func runDNS(ctx context.Context, j Job) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	a.out.Values = map[string]any{"queries": a.queries, "failed": a.failed, "rtt": a.rtt.full()}
+	a.out.Values = map[string]any{"queries": a.queries, "failed": a.failed, "rtt": a.rtt.Full()}
 	return a.out, nil
 }
 
@@ -126,7 +127,7 @@ type asker struct {
 	queries int
 
 	mu     sync.Mutex
-	rtt    *spread
+	rtt    *meter.Spread
 	failed int
 	out    Outcome
 }
@@ -141,7 +142,7 @@ func (a *asker) ask(ctx context.Context, server netip.AddrPort, name string) {
 		a.out.note("query at %.1f s: %v", began.Sub(a.Origin).Seconds(), err)
 		return
 	}
-	a.rtt.add(time.Since(began))
+	a.rtt.Add(time.Since(began))
 }
 
 // exchange sends one query from a socket of its own and checks the answer.

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
 )
 
@@ -106,7 +107,7 @@ func runHTTP(ctx context.Context, j Job) (Outcome, error) {
 	if err := j.waitStart(ctx); err != nil {
 		return Outcome{}, err
 	}
-	d := &downloads{Job: j, fct: newSpread(), meter: meter{warm: j.Start + j.Warmup}}
+	d := &downloads{Job: j, fct: meter.NewSpread(), meter: meter.Meter{Warm: j.Start + j.Warmup}}
 	seen, err := startCapture(j.Client.NS, server.addr, true)
 	if err != nil {
 		d.out.note("%v", err)
@@ -124,8 +125,8 @@ func runHTTP(ctx context.Context, j Job) (Outcome, error) {
 // downloads is the client's side of an http traffic.
 type downloads struct {
 	Job
-	meter  meter
-	fct    *spread
+	meter  meter.Meter
+	fct    *meter.Spread
 	failed int
 	done   bool
 	out    Outcome
@@ -146,13 +147,13 @@ func (d *downloads) run(ctx context.Context, server netip.AddrPort) {
 	client := &http.Client{Transport: transport}
 	for n := 0; n < max(d.Count, 1); n++ {
 		began := d.now()
-		d.meter.wait(began)
+		d.meter.Wait(began)
 		err := d.get(ctx, client, fmt.Sprintf("http://%s/file-%d", server, n))
 		if err == nil {
-			d.fct.add(d.now() - began)
+			d.fct.Add(d.now() - began)
 			continue
 		}
-		d.meter.idle(d.now())
+		d.meter.Idle(d.now())
 		d.failed++
 		d.out.note("download %d failed after %.1f s: %v", n+1, (d.now() - began).Seconds(), err)
 		if ctx.Err() != nil {
@@ -182,7 +183,7 @@ func (d *downloads) get(ctx context.Context, client *http.Client, url string) er
 	for {
 		n, err := response.Body.Read(buf)
 		if n > 0 {
-			d.meter.deliver(d.now(), n)
+			d.meter.Deliver(d.now(), n)
 			hash.Write(buf[:n])
 		}
 		if errors.Is(err, io.EOF) {
@@ -202,15 +203,15 @@ func (d *downloads) get(ctx context.Context, client *http.Client, url string) er
 func (d *downloads) values() {
 	end := d.end()
 	if d.done {
-		end = d.meter.last
+		end = d.meter.Last()
 	}
-	t := sum([]*meter{&d.meter})
+	t := meter.Sum(&d.meter)
 	d.out.Values = map[string]any{
-		"goodput": t.goodput(d.Start, d.Start+d.Warmup, end),
-		"bytes":   t.bytes,
-		"stall":   t.stall.Seconds(),
+		"goodput": t.Goodput(d.Start, d.Start+d.Warmup, end),
+		"bytes":   t.Bytes,
+		"stall":   t.Stall.Seconds(),
 		"failed":  d.failed,
-		"fct":     d.fct.percentiles(),
+		"fct":     d.fct.Percentiles(),
 	}
-	d.out.Series = map[string]report.Series{"goodput": t.series(d.Start, end)}
+	d.out.Series = map[string]report.Series{"goodput": t.Series(d.Start, end)}
 }

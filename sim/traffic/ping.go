@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/ipv6"
 
 	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
 )
 
@@ -33,7 +34,7 @@ func runPing(ctx context.Context, j Job) (Outcome, error) {
 	if j.Interval <= 0 {
 		return Outcome{}, fmt.Errorf("interval %v: must be above 0", j.Interval)
 	}
-	p := &pinger{Job: j, id: rand.IntN(1 << 16), rtt: newSpread(), pending: map[uint64]time.Time{}}
+	p := &pinger{Job: j, id: rand.IntN(1 << 16), rtt: meter.NewSpread(), pending: map[uint64]time.Time{}}
 	if err := j.waitStart(ctx); err != nil {
 		return Outcome{}, err
 	}
@@ -68,7 +69,7 @@ type pinger struct {
 	mu      sync.Mutex
 	pending map[uint64]time.Time // by number: when it was sent
 	sent    int
-	rtt     *spread
+	rtt     *meter.Spread
 	answers report.Series // round-trip times in s, by when the answer came
 }
 
@@ -153,7 +154,7 @@ func (p *pinger) answered(number uint64, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if sentAt, ok := p.pending[number]; ok {
-		p.rtt.add(at.Sub(sentAt))
+		p.rtt.Add(at.Sub(sentAt))
 		p.answers.T = append(p.answers.T, at.Sub(p.Origin).Seconds())
 		p.answers.V = append(p.answers.V, at.Sub(sentAt).Seconds())
 		delete(p.pending, number)
@@ -174,9 +175,9 @@ func (p *pinger) waitForLast(ctx context.Context) {
 
 func (p *pinger) outcome() Outcome {
 	return Outcome{Values: map[string]any{
-		"rtt":  p.rtt.full(),
+		"rtt":  p.rtt.Full(),
 		"sent": p.sent,
-		"loss": share(p.sent-p.rtt.n, p.sent),
+		"loss": meter.Share(p.sent-p.rtt.Count(), p.sent),
 	}, Series: map[string]report.Series{"rtt": p.answers}}
 }
 

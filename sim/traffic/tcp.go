@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
 )
 
@@ -33,8 +34,8 @@ type bulk struct {
 	host      netip.AddrPort
 
 	mu     sync.Mutex
-	meters []*meter
-	fct    *spread
+	meters []*meter.Meter
+	fct    *meter.Spread
 	out    Outcome
 	failed int
 	cc     string
@@ -49,7 +50,7 @@ func newBulk(ctx context.Context, j Job, direction string) (*bulk, error) {
 		return nil, fmt.Errorf("the host's socket: %w", err)
 	}
 	host := listener.Addr().(*net.TCPAddr).AddrPort()
-	return &bulk{Job: j, direction: direction, listener: listener, fct: newSpread(),
+	return &bulk{Job: j, direction: direction, listener: listener, fct: meter.NewSpread(),
 		host: netip.AddrPortFrom(j.Host.Addr, host.Port())}, nil
 }
 
@@ -172,20 +173,20 @@ func senderInfo(conn *net.TCPConn) (retransmits int, cc string) {
 func (b *bulk) receive(ctx context.Context, conn *net.TCPConn) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
-	m := &meter{warm: b.Start + b.Warmup}
-	m.wait(b.now())
+	m := &meter.Meter{Warm: b.Start + b.Warmup}
+	m.Wait(b.now())
 	expected := newContent(b.Seed, b.direction)
 	err := deliver(b.Job, conn, m, expected)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.meters = append(b.meters, m)
-	if b.Size > 0 && m.bytes == b.Size {
-		b.fct.add(m.last - b.Start)
-		b.ended = max(b.ended, m.last)
+	if b.Size > 0 && m.Bytes() == b.Size {
+		b.fct.Add(m.Last() - b.Start)
+		b.ended = max(b.ended, m.Last())
 		return
 	}
 	// Whatever ended it, to the application nothing more came.
-	m.idle(b.end())
+	m.Idle(b.end())
 	var changed contentError
 	switch {
 	case errors.As(err, &changed):
@@ -193,7 +194,7 @@ func (b *bulk) receive(ctx context.Context, conn *net.TCPConn) {
 	case b.Size == 0 && ctx.Err() != nil: // the end, whichever side came to it first
 	default:
 		b.failed++
-		b.out.note("a connection ended at %.1f s after %d bytes: %v", b.now().Seconds(), m.bytes, err)
+		b.out.note("a connection ended at %.1f s after %d bytes: %v", b.now().Seconds(), m.Bytes(), err)
 	}
 }
 
@@ -202,12 +203,12 @@ type contentError struct{ error }
 
 // deliver reads to the end, into the meter, and compares with what was sent.
 // It returns the error that ended it, io.EOF too.
-func deliver(j Job, from io.Reader, m *meter, expected *content) error {
+func deliver(j Job, from io.Reader, m *meter.Meter, expected *content) error {
 	buf := make([]byte, 4*chunk)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			m.deliver(j.now(), n)
+			m.Deliver(j.now(), n)
 			if err := expected.check(buf[:n]); err != nil {
 				return contentError{err}
 			}
@@ -231,21 +232,22 @@ func (b *bulk) values() {
 		end = b.ended
 	}
 	if len(b.meters) < max(b.Streams, 1) { // a stream that never began waited all the time
-		idle := &meter{waiting: b.Start}
-		idle.idle(end)
+		idle := &meter.Meter{}
+		idle.Wait(b.Start)
+		idle.Idle(end)
 		b.meters = append(b.meters, idle)
 	}
-	t := sum(b.meters)
+	t := meter.Sum(b.meters...)
 	b.out.Values = map[string]any{
-		"goodput":     t.goodput(b.Start, b.Start+b.Warmup, end),
-		"bytes":       t.bytes,
-		"stall":       t.stall.Seconds(),
+		"goodput":     t.Goodput(b.Start, b.Start+b.Warmup, end),
+		"bytes":       t.Bytes,
+		"stall":       t.Stall.Seconds(),
 		"retransmits": b.retransmits,
 		"failed":      b.failed,
 		"cc":          b.cc,
 	}
-	if b.fct.n > 0 {
-		b.out.Values["fct"] = b.fct.percentiles()
+	if b.fct.Count() > 0 {
+		b.out.Values["fct"] = b.fct.Percentiles()
 	}
-	b.out.Series = map[string]report.Series{"goodput": t.series(b.Start, end)}
+	b.out.Series = map[string]report.Series{"goodput": t.Series(b.Start, end)}
 }

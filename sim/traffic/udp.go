@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
 )
 
@@ -53,9 +54,9 @@ type stream struct {
 	sent    int
 	refused int          // datagrams the sender's kernel would not take
 	arrived atomic.Int64 // datagrams, each once
-	meter   meter
-	order   order
-	delay   *spread
+	meter   meter.Meter
+	order   meter.Order
+	delay   *meter.Spread
 }
 
 func newStream(ctx context.Context, j Job, direction string) (*stream, error) {
@@ -67,7 +68,7 @@ func newStream(ctx context.Context, j Job, direction string) (*stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the host's socket: %w", err)
 	}
-	s := &stream{Job: j, direction: direction, host: host, delay: newSpread()}
+	s := &stream{Job: j, direction: direction, host: host, delay: meter.NewSpread()}
 	s.address = netip.AddrPortFrom(j.Host.Addr, host.LocalAddr().(*net.UDPAddr).AddrPort().Port())
 	// A device that is not there yet is no reason to give up: wait for it.
 	for {
@@ -94,8 +95,8 @@ func (s *stream) run(ctx context.Context) Outcome {
 	if s.direction == "down" {
 		receiver, sender, to = s.client, s.host, s.peer.Load
 	}
-	s.meter.warm = s.Start + s.Warmup
-	s.meter.wait(s.Start)
+	s.meter.Warm = s.Start + s.Warmup
+	s.meter.Wait(s.Start)
 	var listening, greeting sync.WaitGroup
 	listening.Go(func() { s.receive(receiver) })
 	if s.direction == "down" {
@@ -207,32 +208,32 @@ func (s *stream) receive(socket *net.UDPConn) {
 		if n < udpHeader || buf[0] != udpData || number >= maxDatagrams {
 			continue
 		}
-		if !s.order.arrive(number) {
+		if !s.order.Arrive(number) {
 			continue
 		}
 		s.arrived.Add(1)
 		sentAt := time.Unix(0, int64(binary.BigEndian.Uint64(buf[16:])))
-		s.delay.add(receivedAt(oob[:oobn]).Sub(sentAt))
+		s.delay.Add(receivedAt(oob[:oobn]).Sub(sentAt))
 		if now := s.now(); now <= s.end() {
-			s.meter.deliver(now, n)
+			s.meter.Deliver(now, n)
 		}
 	}
 }
 
 func (s *stream) outcome() Outcome {
-	s.meter.idle(s.end())
-	t := sum([]*meter{&s.meter})
+	s.meter.Idle(s.end())
+	t := meter.Sum(&s.meter)
 	out := Outcome{
 		Values: map[string]any{
-			"goodput":   t.goodput(s.Start, s.Start+s.Warmup, s.end()),
-			"bytes":     t.bytes,
-			"stall":     t.stall.Seconds(),
+			"goodput":   t.Goodput(s.Start, s.Start+s.Warmup, s.end()),
+			"bytes":     t.Bytes,
+			"stall":     t.Stall.Seconds(),
 			"sent":      s.sent,
-			"loss":      share(s.sent-s.order.received, s.sent),
-			"reordered": share(s.order.reordered, s.order.received),
-			"delay":     s.delay.percentiles(),
+			"loss":      meter.Share(s.sent-s.order.Received, s.sent),
+			"reordered": meter.Share(s.order.Reordered, s.order.Received),
+			"delay":     s.delay.Percentiles(),
 		},
-		Series: map[string]report.Series{"goodput": t.series(s.Start, s.end())},
+		Series: map[string]report.Series{"goodput": t.Series(s.Start, s.end())},
 	}
 	if s.refused > 0 {
 		out.note("%d of %d datagrams were refused by the sender's kernel", s.refused, s.sent)

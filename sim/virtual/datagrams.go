@@ -9,8 +9,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
-	"github.com/multilink-vpn/multilink/sim/virtual/meter"
 )
 
 // datagrams is one direction of a constant flow of UDP datagrams. Each begins

@@ -10,8 +10,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
-	"github.com/multilink-vpn/multilink/sim/virtual/meter"
 )
 
 // pinger sends ICMP echo requests from the client and measures the answers.

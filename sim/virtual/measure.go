@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core/session"
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
-	"github.com/multilink-vpn/multilink/sim/virtual/meter"
 )
 
 // linkSeries samples what the links deliver, in bit/s of outer IP packets.

@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
-	"github.com/multilink-vpn/multilink/sim/virtual/meter"
+	"github.com/multilink-vpn/multilink/sim/meter"
 )
 
 // asker asks a resolver behind the server at intervals, each query from a

@@ -11,7 +11,6 @@ import (
 
 	"github.com/multilink-vpn/multilink/core/session"
 	"github.com/multilink-vpn/multilink/sim/scenario"
-	"github.com/multilink-vpn/multilink/sim/virtual/meter"
 )
 
 func TestCheckerFindsDifferences(t *testing.T) {
@@ -48,7 +47,7 @@ func FuzzPacketsFromLinks(f *testing.F) {
 	f.Add(six)
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		_, _ = destination(packet)
-		w := &tap{connections: map[connection]*meter.TCPOrder{}}
+		w := &tap{}
 		w.see(packet)
 	})
 }

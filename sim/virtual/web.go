@@ -12,8 +12,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
-	"github.com/multilink-vpn/multilink/sim/virtual/meter"
 )
 
 // downloads fetches a file from a host as often as asked, one after another

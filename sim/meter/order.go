@@ -36,6 +36,7 @@ func (o *Order) Arrive(n uint64) bool {
 type Segment struct {
 	Sequence uint32
 	Payload  int // bytes
+	Packets  int // on the wire: more than 1 for a super-packet
 	SYN      bool
 	Stamped  bool   // has a timestamp (RFC 7323)
 	Stamp    uint32 // the sender's clock
@@ -85,7 +86,7 @@ func (o *TCPOrder) Arrive(s Segment) {
 				o.gaps = o.gaps[1:]
 			}
 		}
-		o.Received++
+		o.Received += s.Packets
 		o.next = end
 		return
 	}
@@ -95,10 +96,10 @@ func (o *TCPOrder) Arrive(s Segment) {
 		o.next = end
 	}
 	if late || further {
-		o.Received++
+		o.Received += s.Packets
 	}
 	if late && (!s.Stamped || !before(overtaker, s.Stamp)) {
-		o.Reordered++
+		o.Reordered += s.Packets
 	}
 }
 

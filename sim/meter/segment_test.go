@@ -1,4 +1,4 @@
-package traffic
+package meter
 
 import (
 	"net/netip"
@@ -49,13 +49,13 @@ var ends = []struct{ source, destination netip.AddrPort }{
 func TestParseTCP(t *testing.T) {
 	for _, e := range ends {
 		packet := build(t, e.source, e.destination, 777)
-		f, s, ok := parseTCP(packet[:len(packet)-777]) // as a capture cuts it off
-		want := segment{seq: 0x01020304, payload: 777, stamped: true, stamp: 256}
-		if !ok || f != (flow{e.source, e.destination}) || s != want {
+		f, s, ok := ParseTCP(packet[:len(packet)-777]) // as a capture cuts it off
+		want := Segment{Sequence: 0x01020304, Payload: 777, Packets: 1, Stamped: true, Stamp: 256}
+		if !ok || f != (Flow{e.source, e.destination}) || s != want {
 			t.Errorf("%v -> %v: %v %+v %v", e.source, e.destination, f, s, ok)
 		}
 		for n := range len(packet) - 777 {
-			if _, _, ok := parseTCP(packet[:n]); ok {
+			if _, _, ok := ParseTCP(packet[:n]); ok {
 				t.Errorf("%d of %d header bytes passed for a segment", n, len(packet)-777)
 			}
 		}
@@ -67,9 +67,9 @@ func FuzzParseTCP(f *testing.F) {
 		f.Add(build(f, e.source, e.destination, 10))
 	}
 	f.Fuzz(func(t *testing.T, packet []byte) {
-		_, s, ok := parseTCP(packet)
-		if ok && (s.payload < 0 || s.payload > 65575) {
-			t.Errorf("payload of %d bytes", s.payload)
+		_, s, ok := ParseTCP(packet)
+		if ok && (s.Payload < 0 || s.Payload > 65575) {
+			t.Errorf("payload of %d bytes", s.Payload)
 		}
 	})
 }

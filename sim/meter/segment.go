@@ -1,18 +1,19 @@
-package traffic
+package meter
 
 import (
 	"encoding/binary"
 	"net/netip"
-
-	"golang.org/x/sys/unix"
 )
 
-// parseTCP reads a TCP segment from the start of its IP packet, which may be
+// protocolTCP is the protocol number of TCP in IP headers.
+const protocolTCP = 6
+
+// ParseTCP reads a TCP segment from the start of its IP packet, which may be
 // cut off after the TCP header. Fragments and IPv6 extension headers are not
-// followed.
-func parseTCP(ip []byte) (flow, segment, bool) {
-	var f flow
-	var s segment
+// followed. The segment is taken for one packet.
+func ParseTCP(ip []byte) (Flow, Segment, bool) {
+	var f Flow
+	var s Segment
 	source, destination, header, length, ok := parseIP(ip)
 	if !ok || len(ip) < header+20 {
 		return f, s, false
@@ -22,12 +23,13 @@ func parseTCP(ip []byte) (flow, segment, bool) {
 	if offset < 20 || header+offset > length || len(tcp) < offset {
 		return f, s, false
 	}
-	f.source = netip.AddrPortFrom(source, binary.BigEndian.Uint16(tcp))
-	f.destination = netip.AddrPortFrom(destination, binary.BigEndian.Uint16(tcp[2:]))
-	s.seq = binary.BigEndian.Uint32(tcp[4:])
-	s.payload = length - header - offset
-	s.syn = tcp[13]&0x02 != 0
-	s.stamp, s.stamped = tcpTimestamp(tcp[20:offset])
+	f.Source = netip.AddrPortFrom(source, binary.BigEndian.Uint16(tcp))
+	f.Destination = netip.AddrPortFrom(destination, binary.BigEndian.Uint16(tcp[2:]))
+	s.Sequence = binary.BigEndian.Uint32(tcp[4:])
+	s.Payload = length - header - offset
+	s.Packets = 1
+	s.SYN = tcp[13]&0x02 != 0
+	s.Stamp, s.Stamped = tcpTimestamp(tcp[20:offset])
 	return f, s, true
 }
 
@@ -39,11 +41,11 @@ func parseIP(ip []byte) (source, destination netip.Addr, header, length int, ok 
 		header = int(ip[0]&0x0f) * 4
 		length = int(binary.BigEndian.Uint16(ip[2:]))
 		fragment := binary.BigEndian.Uint16(ip[6:])&0x3fff != 0
-		ok = header >= 20 && header <= length && ip[9] == unix.IPPROTO_TCP && !fragment
+		ok = header >= 20 && header <= length && ip[9] == protocolTCP && !fragment
 		return netip.AddrFrom4([4]byte(ip[12:])), netip.AddrFrom4([4]byte(ip[16:])), header, length, ok
 	case len(ip) >= 40 && ip[0]>>4 == 6:
 		length = 40 + int(binary.BigEndian.Uint16(ip[4:]))
-		ok = ip[6] == unix.IPPROTO_TCP
+		ok = ip[6] == protocolTCP
 		return netip.AddrFrom16([16]byte(ip[8:])), netip.AddrFrom16([16]byte(ip[24:])), 40, length, ok
 	}
 	return source, destination, 0, 0, false
