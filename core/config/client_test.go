@@ -10,6 +10,8 @@ import (
 
 	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/control"
+	"github.com/multilink-vpn/multilink/core/reseq"
+	"github.com/multilink-vpn/multilink/core/sched"
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
@@ -53,7 +55,7 @@ func defaultClient(t *testing.T) *config.Client {
 		ServerKey:  mustPublic(t, otherPublic),
 		PrivateKey: mustPrivate(t, testPrivate),
 		Strategy: control.Strategy{
-			Scheduler: both(config.DefaultScheduler), Reorder: both(config.DefaultReorder),
+			Scheduler: both(sched.Default), Reorder: both(reseq.Default),
 			RateControl: true, Retransmit: true, Equalize: "auto",
 		},
 		TUN:          config.TUN{Name: "multilink0", MTU: 1400, Mode: "auto"},

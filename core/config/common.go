@@ -8,17 +8,12 @@ import (
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/reseq"
 	"github.com/multilink-vpn/multilink/core/sched"
+	"github.com/multilink-vpn/multilink/core/session"
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
 // DefaultPort is the port of control connections (TCP) and datagrams (UDP).
 const DefaultPort = 5410
-
-// The strategies that are in force when nothing is configured.
-const (
-	DefaultScheduler = "earliest"
-	DefaultReorder   = "flow"
-)
 
 // How a device or socket works.
 const (
@@ -38,13 +33,6 @@ const (
 const (
 	DNSAuto = "auto" // uses those of the server
 	DNSOff  = "off"  // leaves the host's alone
-)
-
-// Values of equalize.
-const (
-	EqualizeAuto = "auto"
-	EqualizeOn   = "on"
-	EqualizeOff  = "off"
 )
 
 const (
@@ -75,13 +63,13 @@ func statusSocket(tun string) string { return filepath.Join(runDir, tun+".sock")
 
 func decodeStrategy(t *table) control.Strategy {
 	st := control.Strategy{
-		Scheduler:   perDirection(t, "scheduler", DefaultScheduler, Schedulers()),
-		Reorder:     perDirection(t, "reorder", DefaultReorder, Resequencers()),
+		Scheduler:   perDirection(t, "scheduler", sched.Default, Schedulers()),
+		Reorder:     perDirection(t, "reorder", reseq.Default, Resequencers()),
 		RateControl: get(t, "rate_control", true, boolean),
 		Retransmit:  get(t, "retransmit", true, boolean),
-		Equalize:    get(t, "equalize", EqualizeAuto, oneOf(EqualizeAuto, EqualizeOn, EqualizeOff)),
+		Equalize:    get(t, "equalize", session.EqualizeAuto, oneOf(session.EqualizeModes()...)),
 	}
-	if st.Equalize == EqualizeOn {
+	if st.Equalize == session.EqualizeOn {
 		t.d.warn(`equalize = "on" has no effect yet: packets are not held back on fast links`)
 	}
 	return st

@@ -10,6 +10,8 @@ import (
 
 	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/control"
+	"github.com/multilink-vpn/multilink/core/reseq"
+	"github.com/multilink-vpn/multilink/core/sched"
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
@@ -38,7 +40,7 @@ func TestServerDefaults(t *testing.T) {
 		Pool6:      netip.MustParsePrefix("fd4d:4c::/64"),
 		Masquerade: true,
 		Strategy: control.Strategy{
-			Scheduler: both(config.DefaultScheduler), Reorder: both(config.DefaultReorder),
+			Scheduler: both(sched.Default), Reorder: both(reseq.Default),
 			RateControl: true, Retransmit: true, Equalize: "auto",
 		},
 		AllowClientStrategy: true,

@@ -47,7 +47,7 @@ func agree(asked, own control.Strategy) control.Strategy {
 	known(&st.Scheduler.Down, own.Scheduler.Down, sched.Names())
 	known(&st.Reorder.Up, own.Reorder.Up, reseq.Names())
 	known(&st.Reorder.Down, own.Reorder.Down, reseq.Names())
-	known(&st.Equalize, own.Equalize, []string{"auto", "on", "off"})
+	known(&st.Equalize, own.Equalize, session.EqualizeModes())
 	return st
 }
 

@@ -6,6 +6,7 @@ package reseq
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -82,6 +83,9 @@ type Resequencer interface {
 	Stats() Stats
 }
 
+// Default is the resequencer in force when nothing is configured.
+const Default = "flow"
+
 // table holds every resequencer by name.
 var table = map[string]func() Resequencer{
 	"flow":   func() Resequencer { return newFlow() },
@@ -100,14 +104,7 @@ func New(name string) (Resequencer, error) {
 }
 
 // Names lists the resequencers.
-func Names() []string {
-	names := make([]string, 0, len(table))
-	for n := range table {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
-}
+func Names() []string { return slices.Sorted(maps.Keys(table)) }
 
 // passThrough delivers packets as they come.
 type passThrough struct{ none Stats }

@@ -8,6 +8,7 @@ package sched
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -138,6 +139,9 @@ func Of(ids ...core.LinkID) Set {
 // Has tells whether id is in the set.
 func (s Set) Has(id core.LinkID) bool { return s&(1<<id) != 0 }
 
+// Default is the scheduler in force when nothing is configured.
+const Default = "earliest"
+
 // table holds every scheduler by name.
 var table = map[string]func() Scheduler{
 	"active-backup":  func() Scheduler { return &activeBackup{} },
@@ -163,14 +167,7 @@ func New(name string) (Scheduler, error) {
 }
 
 // Names lists the schedulers.
-func Names() []string {
-	names := make([]string, 0, len(table))
-	for n := range table {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
-}
+func Names() []string { return slices.Sorted(maps.Keys(table)) }
 
 // candidates calls f for each link that may take new data now: the active
 // ones, or the backups when there is no active one.

@@ -35,8 +35,18 @@ type Strategy struct {
 	Scheduler   string // a name of package sched
 	RateControl bool   // pace each link at its own estimated rate
 	Retransmit  bool   // repair losses on the link level
-	Equalize    string // "auto", "on" or "off"
+	Equalize    string // EqualizeAuto, EqualizeOn or EqualizeOff
 }
+
+// Values of Strategy.Equalize.
+const (
+	EqualizeAuto = "auto"
+	EqualizeOn   = "on"
+	EqualizeOff  = "off"
+)
+
+// EqualizeModes lists the values of Strategy.Equalize.
+func EqualizeModes() []string { return []string{EqualizeAuto, EqualizeOn, EqualizeOff} }
 
 // Config is what a session is made of. The zero values of limits mean their
 // defaults.

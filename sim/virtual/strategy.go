@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/multilink-vpn/multilink/core/config"
+	"github.com/multilink-vpn/multilink/core/reseq"
+	"github.com/multilink-vpn/multilink/core/sched"
 	"github.com/multilink-vpn/multilink/core/session"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
@@ -19,16 +20,16 @@ func strategies(clientKeys, serverKeys map[string]any) (clientSide, serverSide S
 		keys = serverKeys
 	}
 	d := keyReader{keys: keys}
-	schedulerUp, schedulerDown := d.perDirection("scheduler", config.DefaultScheduler)
-	reorderUp, reorderDown := d.perDirection("reorder", config.DefaultReorder)
-	equalizeUp, equalizeDown := d.perDirection("equalize", config.EqualizeAuto)
+	schedulerUp, schedulerDown := d.perDirection("scheduler", sched.Default)
+	reorderUp, reorderDown := d.perDirection("reorder", reseq.Default)
+	equalize := d.name(keys, "equalize", session.EqualizeAuto)
 	paced, again := d.flag("rate_control", true), d.flag("retransmit", true)
 	clientSide = Strategy{
-		Send:    session.Strategy{Scheduler: schedulerUp, RateControl: paced, Retransmit: again, Equalize: equalizeUp},
+		Send:    session.Strategy{Scheduler: schedulerUp, RateControl: paced, Retransmit: again, Equalize: equalize},
 		Reorder: reorderDown,
 	}
 	serverSide = Strategy{
-		Send:    session.Strategy{Scheduler: schedulerDown, RateControl: paced, Retransmit: again, Equalize: equalizeDown},
+		Send:    session.Strategy{Scheduler: schedulerDown, RateControl: paced, Retransmit: again, Equalize: equalize},
 		Reorder: reorderUp,
 	}
 	return clientSide, serverSide, d.err
