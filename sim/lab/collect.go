@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -60,25 +59,6 @@ func (r *run) collect(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// floats turns every number into what expectations compute with.
-func floats(v any) any {
-	switch x := v.(type) {
-	case map[string]any:
-		m := maps.Clone(x)
-		for key, value := range m {
-			m[key] = floats(value)
-		}
-		return m
-	case int:
-		return float64(x)
-	case int64:
-		return float64(x)
-	case uint64:
-		return float64(x)
-	}
-	return v
 }
 
 // environmentSysctls are what a result depends on beside the scenario.

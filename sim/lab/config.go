@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -49,14 +48,14 @@ func clientKeys(sc *scenario.Scenario, f files, serverKey string, over ...map[st
 		"dns":              map[string]any{"mode": "off"},
 	}
 	for _, o := range append([]map[string]any{sc.Client}, over...) {
-		keys = overlay(keys, o)
+		keys = scenario.Overlay(keys, o)
 	}
 	return keys
 }
 
 // serverKeys is the server's configuration, likewise.
 func serverKeys(sc *scenario.Scenario, f files, clientKey string) map[string]any {
-	return overlay(map[string]any{
+	return scenario.Overlay(map[string]any{
 		"listen":           ":" + strconv.Itoa(serverPort),
 		"private_key_file": f.key(),
 		"status_socket":    f.socket(),
@@ -64,20 +63,6 @@ func serverKeys(sc *scenario.Scenario, f files, clientKey string) map[string]any
 		"dns":              []any{hostAddress(1, 4).String()},
 		"clients":          []any{map[string]any{"name": "client", "public_key": clientKey}},
 	}, sc.Server)
-}
-
-// overlay puts keys over others; tables are joined.
-func overlay(under, over map[string]any) map[string]any {
-	joined := maps.Clone(under)
-	for key, value := range over {
-		table, isTable := value.(map[string]any)
-		below, wasTable := joined[key].(map[string]any)
-		if isTable && wasTable {
-			value = overlay(below, table)
-		}
-		joined[key] = value
-	}
-	return joined
 }
 
 // renderTOML writes a configuration as the product reads it.

@@ -187,7 +187,7 @@ func (r *run) measure(ctx context.Context) error {
 	for _, t := range r.sc.Traffic {
 		wg.Go(func() { fail(r.runTraffic(running, t)) })
 	}
-	if r.lastsToTheEnd() {
+	if !r.sc.EndsBySize() {
 		wg.Go(func() { fail(waitUntil(running, r.origin.Add(r.sc.Duration))) })
 	}
 	ticking := r.tick(running)
@@ -200,20 +200,6 @@ func (r *run) measure(ctx context.Context) error {
 		return failed
 	}
 	return r.collect(ctx)
-}
-
-// lastsToTheEnd says whether the run takes the whole of the scenario's
-// duration: it does not where all traffic ends by itself, some of it by size.
-func (r *run) lastsToTheEnd() bool {
-	bySize := false
-	for _, t := range r.sc.Traffic {
-		sized := t.Size > 0 && t.Duration == 0
-		if !sized && t.Duration == 0 {
-			return true
-		}
-		bySize = bySize || sized
-	}
-	return !bySize
 }
 
 func waitUntil(ctx context.Context, t time.Time) error {
@@ -237,7 +223,7 @@ func (r *run) runTraffic(ctx context.Context, t scenario.Traffic) error {
 		Origin:  r.origin,
 		Warmup:  r.sc.Warmup,
 		Until:   r.sc.Duration,
-		Seed:    seedOf(r.sc.Seed, "traffic", t.Name),
+		Seed:    scenario.DeriveSeed(r.sc.Seed, "traffic", t.Name),
 	}
 	switch t.Via.Kind {
 	case "link":

@@ -117,7 +117,7 @@ func (t *topology) set(l *linkState, a scenario.Action) error {
 		if d.to == nil {
 			continue
 		}
-		cfg, err := linkConfig(*d.to)
+		cfg, err := d.to.LinkConfig()
 		if err != nil {
 			return err
 		}

@@ -193,11 +193,11 @@ func familyOf(a netip.Addr) int {
 // bottlenecks makes the routers that links share.
 func (t *topology) bottlenecks(sc *scenario.Scenario) error {
 	for _, b := range sc.Bottlenecks {
-		up, err := linkConfig(b.Up)
+		up, err := b.Up.LinkConfig()
 		if err != nil {
 			return fmt.Errorf("bottleneck %s: %w", b.Name, err)
 		}
-		down, err := linkConfig(b.Down)
+		down, err := b.Down.LinkConfig()
 		if err != nil {
 			return fmt.Errorf("bottleneck %s: %w", b.Name, err)
 		}

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -42,7 +41,7 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result,
 // judge fills in the result of a run.
 func (r *run) judge(result *report.Result, base baseline) {
 	result.Impair = r.impair
-	result.Measurements = floats(r.found.measurements).(map[string]any)
+	result.Measurements = scenario.Measurements(r.found.measurements)
 	result.Series = r.found.series
 	result.Emulator = r.found.health
 	result.Environment = r.machine
@@ -54,24 +53,7 @@ func (r *run) judge(result *report.Result, base baseline) {
 	if yes, why := r.found.health.Inconclusive(); yes {
 		unsure = append(unsure, why)
 	}
-	result.Verdict, result.Reason = verdict(broken, unsure, result.Expectations)
-}
-
-// verdict weighs what was found. What no run may pass with counts whatever the
-// emulator did; all else only if the emulator kept its accuracy.
-func verdict(broken, unsure []string, judged []report.Expectation) (report.Verdict, string) {
-	if len(broken) > 0 {
-		return report.Fail, strings.Join(broken, "\n")
-	}
-	if len(unsure) > 0 {
-		return report.Inconclusive, strings.Join(unsure, "; ")
-	}
-	for _, e := range judged {
-		if !e.OK {
-			return report.Fail, ""
-		}
-	}
-	return report.Pass, ""
+	result.Verdict, result.Reason = scenario.Verdict(broken, unsure, result.Expectations)
 }
 
 // baseline is what the runs with one link each found.

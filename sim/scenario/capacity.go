@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	"github.com/multilink-vpn/multilink/sim/link"
 )
 
 // What the tunnel and the protocols in it add to the payload of an inner TCP
@@ -132,15 +130,6 @@ func rateOf(im Impairment) float64 {
 		return im.Rate
 	}
 	return math.Inf(1)
-}
-
-func readTrace(path string) (*link.Trace, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return link.ParseTrace(f)
 }
 
 // trace decodes the path of a trace and checks that it is one.

@@ -29,6 +29,22 @@ type Scenario struct {
 	Expect   []Expectation
 }
 
+// EndsBySize says that a run is over before its duration when all traffic has
+// ended: some of it ends by its size, and none goes on to the end.
+func (sc *Scenario) EndsBySize() bool {
+	bySize := false
+	for _, t := range sc.Traffic {
+		if t.Duration > 0 {
+			continue
+		}
+		if t.Size == 0 {
+			return false
+		}
+		bySize = true
+	}
+	return bySize
+}
+
 // Underlay is the address family of the links and of the server.
 type Underlay string
 
@@ -101,6 +117,15 @@ type Traffic struct {
 	To        int // 1 or 2: which host behind the server
 	IP        int // 4 or 6: the inner family
 	Via       Via
+}
+
+// End is the time of the run at which the traffic stops, done or not; runEnd is
+// that of the run.
+func (t Traffic) End(runEnd time.Duration) time.Duration {
+	if t.Duration > 0 && t.Start+t.Duration < runEnd {
+		return t.Start + t.Duration
+	}
+	return runEnd
 }
 
 // Via is the way traffic takes.

@@ -98,12 +98,7 @@ func Run(ctx context.Context, j Job) (Outcome, error) {
 func (j Job) now() time.Duration { return time.Since(j.Origin) }
 
 // end is the time of the run at which the traffic stops, done or not.
-func (j Job) end() time.Duration {
-	if j.Duration > 0 && j.Start+j.Duration < j.Until {
-		return j.Start + j.Duration
-	}
-	return j.Until
-}
+func (j Job) end() time.Duration { return j.End(j.Until) }
 
 // deadline is end as a moment.
 func (j Job) deadline() time.Time { return j.Origin.Add(j.end()) }

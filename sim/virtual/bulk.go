@@ -38,7 +38,7 @@ func newBulk(t *Traffic, d Direction) (generator, error) {
 	id, address := t.service()
 	b := &bulk{
 		Traffic: t, direction: d, address: address, fct: meter.NewSpread(),
-		content: newContent(seedOf(t.sim.cfg.Seed, t.Name, d.String())),
+		content: newContent(t.sim.seedOf(t.Name, d.String())),
 	}
 	var err error
 	b.listener, err = t.host().listen(id, address, t.CC, b.accept)

@@ -32,7 +32,7 @@ func (s *Simulation) newEnd(index int, st Strategy, origin time.Duration) (*end,
 	var err error
 	e.session, err = session.New(session.Config{
 		Send: st.Send, Reorder: st.Reorder, LearnPaths: index == server, MTU: s.cfg.MTU,
-		Seed: seedOf(s.cfg.Seed, "session", [...]string{client: "client", server: "server"}[index]),
+		Seed: s.seedOf("session", [...]string{client: "client", server: "server"}[index]),
 	}, e.now())
 	return e, err
 }

@@ -177,7 +177,7 @@ func (l *Link) join(end int) {
 func (l *Link) exporter() seal.Exporter {
 	return func(label string, context []byte, n int) ([]byte, error) {
 		key := make([]byte, n)
-		seed := seedOf(l.sim.cfg.Seed, l.Name, fmt.Sprint(l.generation), label, string(context))
+		seed := l.sim.seedOf(l.Name, fmt.Sprint(l.generation), label, string(context))
 		_, err := newStream(seed).Read(key)
 		return key, err
 	}

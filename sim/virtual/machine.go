@@ -52,7 +52,7 @@ const (
 )
 
 func (s *Simulation) newMachine(name string) (*machine, error) {
-	seed := seedOf(s.cfg.Seed, "host", name)
+	seed := s.seedOf("host", name)
 	m := &machine{sim: s}
 	m.stack = stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},

@@ -116,23 +116,6 @@ func stateOf(snap session.Snapshot) string {
 	return "no-link"
 }
 
-// floats turns every number into what expectations compute with.
-func floats(v any) any {
-	switch x := v.(type) {
-	case map[string]any:
-		for key, value := range x {
-			x[key] = floats(value)
-		}
-	case int:
-		return float64(x)
-	case int64:
-		return float64(x)
-	case uint64:
-		return float64(x)
-	}
-	return v
-}
-
 // statusOf takes a snapshot apart by the names it has as JSON.
 func statusOf(snap session.Snapshot) (whole, links map[string]any, counters any, err error) {
 	text, err := json.Marshal(snap)

@@ -2,22 +2,14 @@ package virtual
 
 import (
 	"encoding/binary"
-	"hash/fnv"
 	"math/rand/v2"
 	"sync"
+
+	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
-// seedOf derives the seed of a part of a run, as the netns backend does, so
-// that a change to one part leaves the randomness of the others alone.
-func seedOf(seed uint64, parts ...string) uint64 {
-	h := fnv.New64a()
-	_ = binary.Write(h, binary.BigEndian, seed) // a hash takes everything
-	for _, p := range parts {
-		h.Write([]byte(p))
-		h.Write([]byte{0})
-	}
-	return h.Sum64()
-}
+// seedOf is the seed of a part of the simulation.
+func (s *Simulation) seedOf(parts ...string) uint64 { return scenario.DeriveSeed(s.cfg.Seed, parts...) }
 
 // newStream is a stream of random bytes by seed.
 func newStream(seed uint64) *rand.ChaCha8 {

@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -103,7 +102,7 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result,
 	if baseline != nil {
 		found.measurements[sc.Baseline] = baseline
 	}
-	measurements := floats(found.measurements).(map[string]any)
+	measurements := scenario.Measurements(found.measurements)
 	result := &report.Result{
 		Scenario: sc.Name, Backend: Backend, Seed: sc.Seed,
 		Measurements: measurements, Series: found.series,
@@ -112,19 +111,8 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result,
 		Environment:  report.Environment{Go: runtime.Version(), CPUs: 1, Commands: []string{}},
 		Seconds:      time.Since(began).Seconds(),
 	}
-	result.Verdict, result.Reason = verdict(r.broken, result.Expectations)
+	result.Verdict, result.Reason = scenario.Verdict(r.broken, nil, result.Expectations)
 	return result, nil
-}
-
-// verdict weighs what was found; nothing here is ever inconclusive.
-func verdict(broken []string, judged []report.Expectation) (report.Verdict, string) {
-	if len(broken) > 0 {
-		return report.Fail, strings.Join(broken, "\n")
-	}
-	if slices.ContainsFunc(judged, func(e report.Expectation) bool { return !e.OK }) {
-		return report.Fail, ""
-	}
-	return report.Pass, ""
 }
 
 // runner runs the simulations of one scenario.
@@ -216,17 +204,9 @@ func (r *runner) connect(ctx context.Context, s *Simulation, phase string) error
 	return err
 }
 
-// endsEarly says when a run is over before its duration: when all traffic has
-// ended, where some of it ends by size and none goes on to the end.
+// endsEarly says when a run is over before its duration.
 func endsEarly(sc *scenario.Scenario, traffic []*Traffic) func() bool {
-	bySize := false
-	for _, t := range sc.Traffic {
-		sized := t.Size > 0 && t.Duration == 0
-		if !sized && t.Duration == 0 {
-			return func() bool { return false }
-		}
-		bySize = bySize || sized
-	}
+	bySize := sc.EndsBySize()
 	return func() bool {
 		return bySize && !slices.ContainsFunc(traffic, func(t *Traffic) bool { return !t.finished() })
 	}
@@ -257,7 +237,7 @@ func (r *runner) schedule(s *Simulation, sc *scenario.Scenario, phase string) {
 	keys := sc.Client
 	for i, a := range sc.Timeline {
 		if a.Do == "reload-client" {
-			keys = merged(keys, a.Client)
+			keys = scenario.Overlay(keys, a.Client)
 		}
 		now := keys
 		s.at(a.At, func() {

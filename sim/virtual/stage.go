@@ -1,9 +1,7 @@
 package virtual
 
 import (
-	"fmt"
 	"math"
-	"os"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
@@ -51,7 +49,7 @@ func (s *Simulation) newStage(im scenario.Impairment, parts ...string) (*stage, 
 	if err != nil {
 		return nil, err
 	}
-	st := &stage{sim: s, model: link.New(cfg, seedOf(s.cfg.Seed, parts...)), delay: cfg.Delay, next: never}
+	st := &stage{sim: s, model: link.New(cfg, s.seedOf(parts...)), delay: cfg.Delay, next: never}
 	st.model.Clone = s.clone
 	s.stages = append(s.stages, st)
 	return st, nil
@@ -62,29 +60,11 @@ const ethernet = 1500
 
 // modelConfig is an impairment as the link model takes it.
 func modelConfig(im scenario.Impairment) (link.Config, error) {
-	cfg := link.Config{
-		Rate: im.Rate, Delay: im.Delay, Jitter: im.Jitter, Loss: link.Loss(im.Loss),
-		Reorder: im.Reorder, Duplicate: im.Duplicate, Corrupt: im.Corrupt,
-		Queue: link.Queue(im.Queue), MTU: im.MTU,
-	}
-	if im.Distribution == "normal" {
-		cfg.Distribution = link.Normal
-	}
+	cfg, err := im.LinkConfig()
 	if cfg.MTU == 0 {
 		cfg.MTU = ethernet
 	}
-	if im.Trace == "" {
-		return cfg, nil
-	}
-	f, err := os.Open(im.Trace)
-	if err != nil {
-		return cfg, err
-	}
-	defer f.Close()
-	if cfg.Trace, err = link.ParseTrace(f); err != nil {
-		return cfg, fmt.Errorf("trace %s: %w", im.Trace, err)
-	}
-	return cfg, nil
+	return cfg, err
 }
 
 // enter hands a parcel to the stage it has come to.

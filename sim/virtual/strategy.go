@@ -2,7 +2,6 @@ package virtual
 
 import (
 	"fmt"
-	"maps"
 
 	"github.com/multilink-vpn/multilink/core/reseq"
 	"github.com/multilink-vpn/multilink/core/sched"
@@ -102,21 +101,4 @@ func outerIPv6(sc *scenario.Scenario) bool {
 		return fmt.Sprint(u["family"]) == "6"
 	}
 	return sc.Underlay == scenario.Underlay6
-}
-
-// merged are keys with changes over them; tables are joined.
-func merged(keys, changes map[string]any) map[string]any {
-	all := maps.Clone(keys)
-	if all == nil {
-		all = map[string]any{}
-	}
-	for key, value := range changes {
-		table, isTable := value.(map[string]any)
-		below, wasTable := all[key].(map[string]any)
-		if isTable && wasTable {
-			value = merged(below, table)
-		}
-		all[key] = value
-	}
-	return all
 }

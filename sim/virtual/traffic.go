@@ -113,12 +113,7 @@ func (t *Traffic) Outcome() Outcome { return t.generator.outcome() }
 func (t *Traffic) finished() bool { return t.now() >= t.end() || t.generator.finished() }
 
 // end is when the traffic stops, done or not.
-func (t *Traffic) end() time.Duration {
-	if t.Duration > 0 && t.Start+t.Duration < t.until {
-		return t.Start + t.Duration
-	}
-	return t.until
-}
+func (t *Traffic) end() time.Duration { return t.End(t.until) }
 
 func (t *Traffic) now() time.Duration { return t.sim.Now() }
 

@@ -50,7 +50,7 @@ func newDownloads(t *Traffic) (generator, error) {
 	id, address := t.service()
 	g := &downloads{
 		Traffic: t, address: address, fct: meter.NewSpread(),
-		content: newContent(seedOf(t.sim.cfg.Seed, t.Name)),
+		content: newContent(t.sim.seedOf(t.Name)),
 		head: []byte("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n" +
 			"Content-Length: " + fmt.Sprint(t.Size) + headEnd),
 	}
