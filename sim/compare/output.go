@@ -100,11 +100,13 @@ func (s *Summary) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "  %s\t%d\t%.3f\t%.3f\t%.3f\t%.3f\n", c.Scheduler, c.Points, c.Benefit["p5"], c.Benefit["p50"], c.Benefit["p95"], c.NotUnderBest)
 	}
-	if len(s.Overall) > 1 {
+	if len(s.Overall) > 1 && s.Runs >= leastRanked {
 		fmt.Fprintf(t, "\nover all\tfirst or tied\tmean rank\t\n")
 		for _, o := range s.Overall {
 			fmt.Fprintf(t, "  %s\t%d of %d\t%.2f\t\n", o.Scheduler, o.First, o.Of, o.MeanRank)
 		}
+	} else if len(s.Overall) > 1 {
+		fmt.Fprintf(t, "\nNo ranks: of fewer than %d runs no difference is significant.\n", leastRanked)
 	}
 	return t.Flush()
 }

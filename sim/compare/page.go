@@ -140,10 +140,15 @@ func fill(out *report.Page, p *Plan, records map[Cell]Record, s *Summary) {
 func pageScenario(p *Plan, c *Case, records map[Cell]Record, s *Summary) report.PageScenario {
 	out := report.PageScenario{Name: c.Scenario.Name, About: c.Scenario.About, Backend: c.Backend, Network: network(c.Scenario)}
 	expectations := map[string]int{}
+	var shown []Row
 	for _, row := range s.Rows {
-		if row.Scenario != c.Scenario.Name || row.Point != c.Point {
-			continue
+		if row.Scenario == c.Scenario.Name && row.Point == c.Point {
+			shown = append(shown, row)
 		}
+	}
+	// Baselines are run first and shown last.
+	slices.SortStableFunc(shown, func(a, b Row) int { return isBaseline(a) - isBaseline(b) })
+	for _, row := range shown {
 		if row.Cells.Missing == row.Cells.Planned {
 			continue
 		}
@@ -169,6 +174,13 @@ func pageScenario(p *Plan, c *Case, records map[Cell]Record, s *Summary) report.
 		out.Events = append(out.Events, report.PageEvent{At: a.At.Seconds(), What: strings.TrimSpace(a.Do + " " + a.Link)})
 	}
 	return out
+}
+
+func isBaseline(r Row) int {
+	if r.Kind == Tunnel {
+		return 0
+	}
+	return 1
 }
 
 // recordsOf are the usable records of a row, seed by seed.

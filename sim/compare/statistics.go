@@ -50,22 +50,22 @@ func median(values []float64) float64 {
 	return (s[mid-1] + s[mid]) / 2
 }
 
+// leastRanked is how many values samples need to be ranked: of fewer no
+// difference is significant, however large.
+const leastRanked = 4
+
 // ranks are the places of samples: 1 more than the number of others whose
-// median is better and that differ significantly. So 1 is the best or tied
-// with it. Samples without values have the rank 0.
-func ranks(samples [][]float64, lowerIsBetter bool) []int {
+// median is higher and that differ significantly. So 1 is the best or tied
+// with it. Samples that are too small have the rank 0.
+func ranks(samples [][]float64) []int {
 	places := make([]int, len(samples))
 	for i, own := range samples {
-		if len(own) == 0 {
+		if len(own) < leastRanked {
 			continue
 		}
 		places[i] = 1
-		for j, other := range samples {
-			if i == j || len(other) == 0 {
-				continue
-			}
-			a, b := median(own), median(other)
-			if (lowerIsBetter && b < a || !lowerIsBetter && b > a) && differ(own, other) < 1-confidence {
+		for _, other := range samples {
+			if len(other) >= leastRanked && median(other) > median(own) && differ(own, other) < 1-confidence {
 				places[i]++
 			}
 		}

@@ -42,7 +42,7 @@ type Row struct {
 	// Metrics are those that the scenario has.
 	Metrics map[string]report.Estimate `json:"metrics"`
 	// Rank is 1 more than the number of schedulers that are significantly
-	// better by goodput; 0 of a baseline, and where nothing was measured.
+	// better by goodput; 0 of a baseline, and of fewer than 4 runs.
 	Rank int `json:"rank,omitempty"`
 	// PBest is the p-value of the difference to the scheduler with the best
 	// median; missing of that one and of baselines.
@@ -56,7 +56,7 @@ type Row struct {
 // Overall is a scheduler over all scenarios (and points).
 type Overall struct {
 	Scheduler string  `json:"scheduler"`
-	Of        int     `json:"of"`    // scenarios in which it was measured
+	Of        int     `json:"of"`    // scenarios in which it has a rank
 	First     int     `json:"first"` // of rank 1: the best, or tied with it
 	MeanRank  float64 `json:"mean_rank"`
 	// Efficiency is the median over the scenarios of its median efficiency;
@@ -242,7 +242,7 @@ func rank(rows []Row) {
 			best = i
 		}
 	}
-	for i, place := range ranks(samples, false) {
+	for i, place := range ranks(samples) {
 		schedulers[i].Rank = place
 		if place > 0 && i != best {
 			p := differ(samples[i], samples[best])

@@ -4,9 +4,11 @@
 const lineColours = ['#0b62a4', '#d1600f', '#15803d', '#a13a8f', '#b58900', '#2aa1c0', '#6d4bb8', '#8c4a26', '#d13b5c', '#5f7d0e', '#4b5563', '#e58fb1', '#00695c', '#9aa5b1'];
 const linkColours = ['#8fbbe0', '#f4b98a', '#a6d3ae', '#d3b1dc', '#ecd58c', '#a3d8e4', '#c5b8e8', '#d8b9a5'];
 
+// colourOf is a scheduler's own colour everywhere; baselines are grey.
 function colourOf(label, labels) {
   const i = labels.indexOf(label);
-  return i < 0 ? '#7b8794' : lineColours[i % lineColours.length];
+  if (i >= 0) return lineColours[i % lineColours.length];
+  return label.startsWith('alone') ? '#6b7683' : label.startsWith('bare') ? '#b3bcc6' : '#111827';
 }
 
 // ticks are about n round values from low to high.
@@ -64,7 +66,10 @@ function plot(place, height, options, data) {
   return chart;
 }
 
-const axisLook = {stroke: '#5c6b7a', grid: {stroke: '#e9edf2', width: 1}, ticks: {stroke: '#e9edf2', width: 1}, font: '12px system-ui, sans-serif', labelFont: '12px system-ui, sans-serif', labelSize: 18};
+// The axes of all line charts.
+const axisLook = {stroke: '#5c6b7a', grid: {stroke: '#e9edf2', width: 1}, ticks: {stroke: '#e9edf2', width: 1}, font: '12px system-ui, sans-serif', labelFont: '12px system-ui, sans-serif', labelSize: 16, labelGap: 0};
+const xAxis = label => ({...axisLook, label, size: 30});
+const yAxis = label => ({...axisLook, label, size: 52});
 
 // timeline draws what the links carry on top of each other, and the goodput.
 function timeline(place, run, events, height) {
@@ -93,7 +98,7 @@ function timeline(place, run, events, height) {
   }
   plot(place, height, {
     scales: {x: {time: false}, y: {range: (u, low, high) => [0, (high || 1) * 1.06]}},
-    axes: [{...axisLook, label: 's'}, {...axisLook, label: 'Mbit/s', size: 54}],
+    axes: [xAxis('s'), yAxis('Mbit/s')],
     series, cursor: {drag: {x: true, y: false}},
     hooks: {draw: [u => markEvents(u, events)]},
   }, data);
@@ -106,6 +111,8 @@ function markEvents(u, events) {
   c.strokeStyle = '#b3261e';
   c.fillStyle = '#b3261e';
   c.setLineDash([5, 4]);
+  c.textAlign = 'left';
+  c.textBaseline = 'alphabetic';
   c.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
   let row = 0;
   for (const e of events || []) {
@@ -145,11 +152,11 @@ function cdf(place, samples, labels, options) {
   const series = [{label: options.label, value: (u, v) => v === null ? '' : digits(v) + ' ' + options.unit}];
   for (const s of samples) {
     data.push(grid.map(x => shareUpTo(s.values, x) * 100));
-    series.push({label: s.label, stroke: colourOf(s.label, labels), width: 2, dash: labels.includes(s.label) ? undefined : [6, 4], points: {show: false}, value: (u, v) => v === null ? '–' : v.toFixed(0) + ' %'});
+    series.push({label: s.label, stroke: colourOf(s.label, labels), width: 2, dash: labels.includes(s.label) ? undefined : s.label.startsWith('bare') ? [2, 3] : [6, 4], points: {show: false}, value: (u, v) => v === null ? '–' : v.toFixed(0) + ' %'});
   }
   plot(place, options.height, {
     scales: {x: {time: false}, y: {range: [0, 101]}},
-    axes: [{...axisLook, label: options.label + (options.unit ? ', ' + options.unit : '')}, {...axisLook, label: options.share, size: 54, values: (u, all) => all.map(v => v + ' %')}],
+    axes: [xAxis(options.label + (options.unit ? ', ' + options.unit : '')), {...yAxis(options.share), values: (u, all) => all.map(v => v + ' %')}],
     series, cursor: {drag: {x: true, y: false}, focus: {prox: 20}}, focus: {alpha: .25},
   }, data);
 }

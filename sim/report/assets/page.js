@@ -15,6 +15,8 @@ function section(id, title, ...parts) {
 
 const dot = (label, labels) => el('span', {class: 'swatch', style: `background:${colourOf(label, labels)}`});
 
+const sentence = text => text[0].toUpperCase() + text.slice(1) + '.';
+
 function table(head, rows) {
   return el('div', {class: 'wide'}, el('table', {}, el('thead', {}, el('tr', {}, head)), el('tbody', {}, rows)));
 }
@@ -60,7 +62,7 @@ function overview() {
   if (!choices.length) return;
   const place = el('div'), about = el('p', {class: 'soft'});
   const choose = i => {
-    about.textContent = choices[i].about + '. Medians; the tips have the intervals' + (choices[i].key === 'goodput' ? '; bold: the best, or not significantly worse' : '') + '.';
+    about.textContent = sentence(choices[i].about) + ' Medians; the tips have the intervals.' + (choices[i].key === 'goodput' ? ' Bold: none is significantly better.' : '');
     place.replaceChildren(matrix(choices[i]));
   };
   const first = Math.max(0, choices.findIndex(m => m.key === 'efficiency'));
@@ -69,8 +71,8 @@ function overview() {
 }
 
 function overall() {
-  if (!data.overall || data.overall.length < 2) return null;
-  const order = [...data.overall].sort((a, b) => a.mean_rank - b.mean_rank);
+  if (!data.overall || data.overall.length < 2 || data.overall.every(o => !o.of)) return null;
+  const order = data.overall.filter(o => o.of).sort((a, b) => a.mean_rank - b.mean_rank);
   return el('div', {}, el('h3', {}, 'Ranks by goodput'),
     el('p', {class: 'soft'}, 'A rank is 1 more than the number of schedulers with a better median and a significant difference (Mann-Whitney U, p < 0.05).'),
     table([el('th', {}, 'scheduler'), el('th', {}, 'first or tied'), el('th', {}, 'mean rank')],
@@ -147,8 +149,8 @@ function whiskersOf(sc) {
   const first = Math.max(0, choices.findIndex(m => m.key === 'benefit'));
   const place = el('div'), about = el('p', {class: 'soft'});
   const choose = i => {
-    about.textContent = choices[i].about + '.';
-    place.replaceChildren(whiskers(sc.rows, choices[i], r => r.baseline ? '#8793a0' : colourOf(r.label, data.schedulers)));
+    about.textContent = sentence(choices[i].about);
+    place.replaceChildren(whiskers(sc.rows, choices[i], r => colourOf(r.label, data.schedulers)));
   };
   const fig = el('figure', {}, el('h3', {}, 'Medians with their intervals'), chips(choices.map(m => m.title), first, choose), about, place);
   choose(first);
