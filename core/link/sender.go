@@ -53,10 +53,11 @@ type Sender struct {
 	pacer    pacer
 	reorder  reorderGuard
 
-	lastSent core.Time
-	lastAck  core.Time // of something new
-	largest  uint64    // highest number acknowledged
-	anyAck   bool
+	lastAsked core.Time // when an acknowledgement was last asked for
+	lastAck   core.Time // of something new
+	owed      core.Time // since when an acknowledgement is owed; 0: none is
+	largest   uint64    // highest number acknowledged
+	anyAck    bool
 
 	stats SenderStats
 }
@@ -96,15 +97,18 @@ func (s *Sender) Sent(now core.Time, size int, eliciting bool, held *packet.Pack
 		held.Retain()
 	}
 	if eliciting {
+		s.lastAsked = now
 		r.size = int32(size)
 		r.light = s.inFlight < max(1200, s.window.size/20)
 		s.inFlight += size
+		if s.owed == 0 {
+			s.owed = now
+		}
 		s.pacer.sent(now, size, s.paceRate(), s.paceBurst())
 	}
 	s.compact()
 	s.records = append(s.records, r)
 	s.next++
-	s.lastSent = now
 	s.stats.Bytes += uint64(size)
 	s.stats.Datagrams++
 }
@@ -160,7 +164,10 @@ func (s *Sender) Acked(now core.Time, a *wire.Ack, out []Lost) []Lost {
 	var round sample
 	round.acked = newBytes
 	if newBytes > 0 {
-		s.lastAck = now
+		s.lastAck, s.owed = now, 0
+		if s.inFlight > 0 {
+			s.owed = now
+		}
 	}
 	if !s.anyAck || newest > s.largest {
 		s.largest, s.anyAck = newest, true

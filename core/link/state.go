@@ -47,28 +47,28 @@ func (s *Sender) Estimate() Estimate {
 // Stats returns the counts of the sending half.
 func (s *Sender) Stats() SenderStats { return s.stats }
 
-// LastSent is when the last datagram left; 0: none did.
-func (s *Sender) LastSent() core.Time { return s.lastSent }
+// LastAsked is when the last datagram left that asks for an acknowledgement; 0:
+// none did.
+func (s *Sender) LastAsked() core.Time { return s.lastAsked }
 
-// Skip notes that a datagram would have left at now but may not.
-func (s *Sender) Skip(now core.Time) { s.lastSent = now }
+// Skip notes that such a datagram would have left at now but may not.
+func (s *Sender) Skip(now core.Time) { s.lastAsked = now }
 
 // InFlight tells whether acknowledgements are awaited.
 func (s *Sender) InFlight() bool { return s.inFlight > 0 }
 
-// Silence is how long the peer has owed an acknowledgement: since the later of
-// the last one and the oldest datagram still out. 0 when it owes none.
+// Silence is how long the peer has owed an acknowledgement: since the last one,
+// or since the first datagram after it. 0 when it owes none. That datagrams are
+// given up as lost does not end it.
 func (s *Sender) Silence(now core.Time) time.Duration {
-	if s.inFlight == 0 {
+	if s.owed == 0 {
 		return 0
 	}
-	for i := s.head; i < len(s.records); i++ {
-		if r := &s.records[i]; r.fate == outstanding && r.size > 0 {
-			return now.Sub(max(s.lastAck, r.at))
-		}
-	}
-	return 0
+	return now.Sub(s.owed)
 }
+
+// LastAck is when something new was last acknowledged; 0: never.
+func (s *Sender) LastAck() core.Time { return s.lastAck }
 
 // Stats returns the counts of the receiving half.
 func (r *Receiver) Stats() ReceiverStats { return r.stats }

@@ -70,10 +70,14 @@ func (s *Session) judge(l *linkState, out *Output) {
 	}
 }
 
-// others tells whether another link could carry the data of l.
+// others tells whether another link could carry the data of l: one that was
+// heard of after l should have been. When all fall silent at once it is the
+// reports that are lost, and nothing is known of any link.
 func (s *Session) others(l *linkState) bool {
+	suspectAfter, _ := l.limits()
+	since := s.now.Add(suspectAfter - l.tx.Silence(s.now))
 	for _, o := range s.order {
-		if o != l && o.usable() && o.health == up {
+		if o != l && o.usable() && o.tx.LastAck() > since {
 			return true
 		}
 	}
@@ -82,11 +86,12 @@ func (s *Session) others(l *linkState) bool {
 
 // judgeDue is when silence would change the judgement of a link.
 func (s *Session) judgeDue(l *linkState) core.Time {
-	if l.health != up && l.health != suspect || !l.tx.InFlight() {
+	silence := l.tx.Silence(s.now)
+	if l.health != up && l.health != suspect || silence == 0 {
 		return core.Never
 	}
 	suspectAfter, downAfter := l.limits()
-	silent := s.now.Add(-l.tx.Silence(s.now))
+	silent := s.now.Add(-silence)
 	if l.health == up {
 		return max(silent.Add(suspectAfter), s.now+1)
 	}
@@ -101,7 +106,7 @@ func (s *Session) probeDue(l *linkState) core.Time {
 	if !l.paths.known {
 		return core.Never
 	}
-	return l.tx.LastSent().Add(s.probeInterval(l))
+	return l.tx.LastAsked().Add(s.probeInterval(l))
 }
 
 func (s *Session) probeInterval(l *linkState) time.Duration {

@@ -15,7 +15,7 @@ const adviseEvery = 50 * time.Millisecond
 // acknowledgement, and heardOf how much longer than another it may be silent.
 const (
 	pingEvery = 50 * time.Millisecond
-	heardOf   = 50 * time.Millisecond
+	heardOf   = 20 * time.Millisecond
 )
 
 // ackHysteresis keeps the reports on the link that carries them unless another
@@ -59,7 +59,7 @@ func (s *Session) sendReports(out *Output) {
 	}
 	s.report = s.appendDelays(b)
 	s.sendReport(l, out)
-	if second := s.deputy(l); busy && second != nil {
+	if second := s.deputy(l, busy); second != nil {
 		s.sendReport(second, out)
 	}
 }
@@ -76,18 +76,24 @@ func (s *Session) sendReport(l *linkState, out *Output) {
 
 // deputy returns the link that carries a copy of the reports while nobody can
 // be sure of the link that carries them: it is silent, or nothing has come
-// over it while others were heard of. nil when there is no doubt.
-func (s *Session) deputy(l *linkState) *linkState {
+// over it while data came over another. It may be one that is held to be down:
+// what comes over it proves the contrary, and the peer is to learn that. nil
+// when there is no doubt.
+func (s *Session) deputy(l *linkState, busy bool) *linkState {
 	var best *linkState
 	for _, o := range s.order {
-		if o != l && o.usable() && (best == nil || o.rx.LastReceived() > best.rx.LastReceived()) {
+		if o != l && o.role != Off && o.paths.ready() && (best == nil || o.rx.LastReceived() > best.rx.LastReceived()) {
 			best = o
 		}
 	}
-	if best == nil || l.health == up && best.rx.LastReceived().Sub(l.rx.LastReceived()) < heardOf {
+	if best == nil {
 		return nil
 	}
-	return best
+	ahead := best.rx.LastReceived().Sub(l.rx.LastReceived())
+	if l.health != up || best.health != up && ahead > 0 || busy && ahead >= heardOf {
+		return best
+	}
+	return nil
 }
 
 // reportLen is the length from which a report takes no further

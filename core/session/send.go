@@ -69,6 +69,9 @@ func (s *Session) conditions() queue.Conditions {
 	}
 	s.look()
 	for _, l := range s.view.Links {
+		if l.Suspect {
+			return queue.Conditions{} // an outage is no congestion
+		}
 		c.Rate += max(l.Rate, float64(l.Window)/l.SRTT.Seconds())
 		c.RTT = max(c.RTT, l.SRTT+l.Repair)
 	}

@@ -135,6 +135,41 @@ func TestSilentLink(t *testing.T) {
 	}
 }
 
+// TestSilentLinkUnderSparseTraffic: with next to nothing in flight the ends
+// find out which link is dead, and not take the good one for it.
+func TestSilentLinkUnderSparseTraffic(t *testing.T) {
+	w := twoLinks(t, wholeStrategy)
+	w.stream(server, 12*mbit, 1000, time.Second)
+	w.run(time.Second)
+	w.ends[server].pipes[0].dead, w.ends[client].pipes[0].dead = true, true
+	const every = 250 * time.Millisecond
+	for n := range 20 {
+		w.at(w.now.Add(time.Duration(n)*every), func() {
+			w.send(server, numbered(uint64(10000+n), 100))
+			w.send(client, numbered(uint64(10000+n), 100))
+		})
+	}
+	start := w.now
+	w.run(20*every + time.Second)
+	for i, e := range w.ends {
+		came := map[uint64]time.Duration{}
+		for k, p := range e.received {
+			if n := number(p); n >= 10000 {
+				came[n-10000] = e.at[k].Sub(start) - time.Duration(n-10000)*every
+			}
+		}
+		for n := range uint64(20) {
+			if d, ok := came[n]; !ok || n > 2 && d > 150*time.Millisecond {
+				t.Errorf("end %d: packet %d came %v, after %v", i, n, ok, d)
+			}
+		}
+		links := e.s.Snapshot(w.now).Links
+		if links[0].State != "down" || links[1].State != "up" {
+			t.Errorf("end %d: the dead link is %s, the good one %s", i, links[0].State, links[1].State)
+		}
+	}
+}
+
 func TestRemoveLinkMovesItsPackets(t *testing.T) {
 	w := twoLinks(t, wholeStrategy)
 	n := w.stream(server, 12*mbit, 1000, 2*time.Second)
