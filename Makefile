@@ -30,7 +30,7 @@ unit: go ## unit tests with the race detector
 	go test -race -timeout 15m ./cmd/... ./core/... ./sim/...
 
 e2e: build ## the chosen scenarios with the real binaries (root)
-	scripts/e2e.sh --label-filter '!full'
+	E2E_TIMEOUT=$(E2E_TIMEOUT) scripts/e2e.sh --label-filter '!full'
 
 e2e-full: build ## every scenario with the real binaries (root)
 	scripts/e2e.sh

@@ -90,7 +90,7 @@ var _ = Describe("The client's interfaces", func() {
 		start(keys{}, 2)
 		echo := openEcho(client.on, b.router)
 		client.on.down("wan1")
-		noteDevice("lte0")
+		suite.devices["lte0"] = true
 		Expect(client.on.nl.LinkSetName(client.on.link("wan1"), "lte0")).To(Succeed())
 		client.on.up("lte0")
 		client.on.waitUp("lte0")

@@ -17,7 +17,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // machine is a computer of a spec's network: a network namespace, and an /etc
@@ -117,13 +117,10 @@ func (m *machine) down(name string) {
 	Expect(m.nl.LinkSetDown(m.link(name))).To(Succeed(), "%s of %s", name, m.name)
 }
 
-// noteDevice remembers the name of an interface that a spec makes.
-func noteDevice(name string) { suite.devices[name] = suite.devices[name] }
-
 // add makes an interface on this machine.
 func (m *machine) add(l netlink.Link) {
 	GinkgoHelper()
-	noteDevice(l.Attrs().Name)
+	suite.devices[l.Attrs().Name] = true
 	Expect(m.nl.LinkAdd(l)).To(Succeed(), "%s of %s", l.Attrs().Name, m.name)
 }
 
@@ -131,7 +128,7 @@ func (m *machine) add(l netlink.Link) {
 // until both are up.
 func (m *machine) cable(name string, peer *machine, peerName string) {
 	GinkgoHelper()
-	noteDevice(peerName)
+	suite.devices[peerName] = true
 	m.add(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: name, TxQLen: -1},
 		PeerName:  peerName, PeerNamespace: netlink.NsFd(int(peer.ns)),

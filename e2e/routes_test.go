@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
@@ -38,6 +40,17 @@ var _ = Describe("The user's own routes", func() {
 		rule.Family, rule.Table, rule.Priority = unix.AF_INET, table, 1000
 		rule.Src = ipNet(netip.PrefixFrom(netip.MustParseAddr(linkAddress(0, 1)), 32))
 		Expect(me.nl.RuleAdd(rule)).To(Succeed())
+		me.do(func() error {
+			conn, err := nftables.New()
+			if err != nil {
+				return err
+			}
+			own := conn.AddTable(&nftables.Table{Name: "mine", Family: nftables.TableFamilyINet})
+			chain := conn.AddChain(&nftables.Chain{Name: "out", Table: own, Type: nftables.ChainTypeFilter,
+				Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter})
+			conn.AddRule(&nftables.Rule{Table: own, Chain: chain, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}})
+			return conn.Flush()
+		})
 		before := me.settings()
 		b.start()
 

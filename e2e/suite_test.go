@@ -27,9 +27,9 @@ var suite struct {
 	bin string
 	// folder is where the specs have their files.
 	folder string
-	// devices are the names of all interfaces that specs made; true for those
+	// devices are the names of all interfaces that specs made; had are those
 	// that this machine had before.
-	devices map[string]bool
+	devices, had map[string]bool
 }
 
 // patience bounds every wait for something that has to happen. It is long
@@ -41,7 +41,7 @@ func TestE2E(t *testing.T) {
 		t.Skip("the end-to-end tests make network namespaces and need root: sudo make e2e")
 	}
 	suite.prefix = "mle-" + randomHex(4) + "-"
-	suite.devices = map[string]bool{}
+	suite.devices, suite.had = map[string]bool{}, map[string]bool{}
 	SetDefaultEventuallyTimeout(patience)
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	RegisterFailHandler(Fail)
@@ -52,9 +52,13 @@ var _ = BeforeSuite(func() {
 	list, err := net.Interfaces()
 	Expect(err).NotTo(HaveOccurred())
 	for _, i := range list {
-		suite.devices[i.Name] = true
+		suite.had[i.Name] = true
 	}
-	suite.folder, err = os.MkdirTemp(os.Getenv("MULTILINK_E2E_DIR"), "multilink-e2e-")
+	parent := os.Getenv("MULTILINK_E2E_DIR")
+	if parent != "" {
+		Expect(os.MkdirAll(parent, 0o755)).To(Succeed())
+	}
+	suite.folder, err = os.MkdirTemp(parent, "multilink-e2e-")
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.Chmod(suite.folder, 0o755)).To(Succeed()) // a spec runs them as nobody
 	suite.bin = filepath.Join(suite.folder, "bin")
@@ -90,8 +94,7 @@ func expectNothingLeft() {
 	list, err := net.Interfaces()
 	Expect(err).NotTo(HaveOccurred())
 	for _, i := range list {
-		had, made := suite.devices[i.Name]
-		Expect(made && !had).To(BeFalse(), "interface %s of the suite is on this machine", i.Name)
+		Expect(suite.devices[i.Name] && !suite.had[i.Name]).To(BeFalse(), "interface %s of the suite is on this machine", i.Name)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
-	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 	"github.com/multilink-vpn/multilink/sim/traffic"
 )
@@ -59,7 +59,7 @@ func (o socketOptions) control(_, _ string, raw syscall.RawConn) error {
 }
 
 // dialTimeout bounds one attempt to connect.
-const dialTimeout = 2 * time.Second
+const dialTimeout = 5 * time.Second
 
 // dial connects from a machine.
 func (m *machine) dial(address string, o socketOptions) (conn net.Conn, err error) {

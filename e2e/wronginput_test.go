@@ -11,7 +11,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // The exit statuses of both programs.
