@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/link"
+	"github.com/multilink-vpn/multilink/sim/tune"
 )
 
 // The targets of a calibration, beside those of Health.
@@ -95,7 +96,7 @@ type calibration struct {
 // Calibrate measures the user space backend in namespaces of its own. It
 // takes about seven times the duration and tunes the process while it runs.
 func Calibrate(ctx context.Context, opts CalibrateOptions) (Report, error) {
-	defer Tune()()
+	defer tune.Process()()
 	if opts.Duration == 0 {
 		opts.Duration = 3 * time.Second
 	}

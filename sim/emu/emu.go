@@ -21,7 +21,7 @@
 // slept for: a late thread sends late, and the next departures are where they
 // would have been, so that rates are exact. To be late rarely on a machine that
 // is busy with what is tested, the thread has processor time reserved, and its
-// process the highest priority (Tune). How late it was is in Health; a
+// process the highest priority (package tune). How late it was is in Health; a
 // run that was too late proves nothing and is inconclusive.
 package emu
 

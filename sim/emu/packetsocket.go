@@ -10,6 +10,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // socketBuffer is the receive and send buffer asked for: a stall of 100 ms at
@@ -42,7 +44,7 @@ type mmsghdr struct {
 // long as the port.
 func openPacketSocket(ns netns.NsHandle, name string) (*packetSocket, error) {
 	s := &packetSocket{socket: -1, name: name, ns: ns}
-	err := inNamespace(ns, s.open)
+	err := nsdo.In(ns, s.open)
 	if err == nil {
 		s.txBefore, err = deviceDrops(ns, name)
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // rig is the smallest topology: client and server endpoints in a namespace
@@ -23,8 +25,8 @@ func newRig() (*rig, error) {
 	r := &rig{client: netns.None(), middle: netns.None(), server: netns.None()}
 	for _, ns := range []*netns.NsHandle{&r.client, &r.middle, &r.server} {
 		var err error
-		if *ns, err = newNamespace(); err == nil {
-			err = inNamespace(*ns, disableIPv6)
+		if *ns, err = nsdo.New(); err == nil {
+			err = nsdo.In(*ns, disableIPv6)
 		}
 		if err != nil {
 			return nil, errors.Join(err, r.close())
@@ -70,7 +72,7 @@ func (r *rig) cable(port string, endpoint netns.NsHandle, name string) error {
 	if err := handle.LinkSetUp(veth); err != nil {
 		return fmt.Errorf("set %s up: %w", port, err)
 	}
-	return inNamespace(endpoint, func() error {
+	return nsdo.In(endpoint, func() error {
 		if err := DisableTxChecksum(name); err != nil {
 			return err
 		}

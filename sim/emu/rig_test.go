@@ -14,10 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/link"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
+	"github.com/multilink-vpn/multilink/sim/tune"
 )
 
 func TestMain(m *testing.M) {
-	defer Tune()()
+	defer tune.Process()()
 	goleak.VerifyTestMain(m)
 }
 
@@ -69,7 +71,7 @@ func (b *bench) plug(i int) {
 
 func (b *bench) address(ns netns.NsHandle, name string, i, host int) {
 	b.t.Helper()
-	err := inNamespace(ns, func() error {
+	err := nsdo.In(ns, func() error {
 		enable := "/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6"
 		if err := os.WriteFile(enable, []byte("0"), 0); err != nil {
 			return err
@@ -168,7 +170,7 @@ func anyPort(to netip.AddrPort) netip.AddrPort {
 func (b *bench) udp(ns netns.NsHandle, address netip.AddrPort) *net.UDPConn {
 	b.t.Helper()
 	var conn *net.UDPConn
-	err := inNamespace(ns, func() (err error) {
+	err := nsdo.In(ns, func() (err error) {
 		conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(address))
 		return err
 	})
@@ -225,7 +227,7 @@ func silent(t *testing.T, conn *net.UDPConn, to netip.AddrPort) bool {
 // change does something to an interface.
 func (b *bench) change(ns netns.NsHandle, name string, do func(netlink.Link) error) {
 	b.t.Helper()
-	err := inNamespace(ns, func() error {
+	err := nsdo.In(ns, func() error {
 		device, err := netlink.LinkByName(name)
 		if err != nil {
 			return err

@@ -8,12 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/link"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // Supported tries in a namespace of its own whether this kernel, for this
 // user, has everything the netem backend needs, and says how that was found.
 func Supported() (netem bool, why string) {
-	ns, err := newNamespace()
+	ns, err := nsdo.New()
 	if err != nil {
 		return false, fmt.Sprintf("netem was not tried: %v", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/songgao/water"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // TAP is an interface of an endpoint whose other side is the emulator itself:
@@ -34,7 +36,7 @@ func OpenTAP(ns netns.NsHandle, name string) (*TAP, error) {
 		return nil, err
 	}
 	t := &TAP{name: name, ns: own}
-	err = inNamespace(ns, func() (err error) {
+	err = nsdo.In(ns, func() (err error) {
 		t.device, err = water.New(water.Config{
 			DeviceType:             water.TAP,
 			PlatformSpecificParams: water.PlatformSpecificParams{Name: name},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/sim/link"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // tapSpec makes TAPs instead of the veth pairs of link i.
@@ -61,7 +62,7 @@ func TestTAP(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the interface is gone", func() bool {
-		return inNamespace(b.client, func() error { _, err := net.InterfaceByName("c0"); return err }) != nil
+		return nsdo.In(b.client, func() error { _, err := net.InterfaceByName("c0"); return err }) != nil
 	})
 	b.attachTAPs(e, 0, link.Config{})
 	b.transfer(0, 4, 1<<20)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/link"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // user is the backend in user space.
@@ -37,7 +38,7 @@ type pair struct {
 // closed after the call.
 //
 // The emulator's thread competes with the rest of the process and of the
-// machine: see Tune.
+// machine: see package tune.
 func NewUser(ns netns.NsHandle, opts Options) (Impairer, error) {
 	own, err := duplicate(ns)
 	if err != nil {
@@ -52,7 +53,7 @@ func NewUser(ns netns.NsHandle, opts Options) (Impairer, error) {
 		ns: own, seed: opts.Seed, loop: l, ended: make(chan struct{}), before: readSystem(),
 		links: map[string]*pair{}, bottlenecks: map[string]*[2]*hop{},
 	}
-	onThread(func() {
+	nsdo.OnThread(func() {
 		defer close(u.ended)
 		l.run()
 	})

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/link"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 func TestDelayBothFamilies(t *testing.T) {
@@ -39,7 +40,7 @@ func (b *bench) transfer(i, family, size int) {
 	b.t.Helper()
 	address := net.TCPAddrFromAddrPort(serverAddress(i, family))
 	var listener *net.TCPListener
-	err := inNamespace(b.server, func() (err error) {
+	err := nsdo.In(b.server, func() (err error) {
 		listener, err = net.ListenTCP("tcp", address)
 		return err
 	})
@@ -61,7 +62,7 @@ func (b *bench) transfer(i, family, size int) {
 	}()
 	data := make([]byte, size)
 	rand.NewChaCha8([32]byte{}).Read(data)
-	err = inNamespace(b.client, func() error {
+	err = nsdo.In(b.client, func() error {
 		conn, err := net.DialTimeout("tcp", address.String(), patience)
 		if err != nil {
 			return err

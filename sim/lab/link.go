@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/multilink-vpn/multilink/sim/emu"
-	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // abandon makes what a run with one link makes, and a process in it, then

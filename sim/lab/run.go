@@ -15,6 +15,7 @@ import (
 	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 	"github.com/multilink-vpn/multilink/sim/traffic"
+	"github.com/multilink-vpn/multilink/sim/tune"
 )
 
 // run is one run of a scenario: the topology, what is started in it, and what
@@ -84,7 +85,7 @@ func (r *run) within(ctx context.Context, do func() error) (err error) {
 	if withProduct && r.opts.Binary == "" {
 		return fmt.Errorf("%w: the multilink program was not found", ErrMachine)
 	}
-	defer emu.Tune()()
+	defer tune.Process()()
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = ctx.Err() // whatever it looked like where it struck

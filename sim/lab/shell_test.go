@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // A shell on the client sees the client's interfaces, a resolv.conf of its own

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
 	"github.com/multilink-vpn/multilink/sim/meter"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // capture counts the reordered packets of a traffic's TCP connections where

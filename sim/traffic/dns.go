@@ -12,8 +12,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
 	"github.com/multilink-vpn/multilink/sim/meter"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
 // dnsPatience is how long a query waits for its answer, as a stub resolver

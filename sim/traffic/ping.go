@@ -14,8 +14,8 @@ import (
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 
-	"github.com/multilink-vpn/multilink/sim/lab/nsdo"
 	"github.com/multilink-vpn/multilink/sim/meter"
+	"github.com/multilink-vpn/multilink/sim/nsdo"
 	"github.com/multilink-vpn/multilink/sim/report"
 )
 

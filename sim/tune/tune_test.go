@@ -1,4 +1,4 @@
-package emu
+package tune
 
 import (
 	"fmt"
@@ -9,13 +9,14 @@ import (
 )
 
 func TestOrdinaryChildren(t *testing.T) {
-	needRoot(t)
+	defer Process()()
 	if niceness() != tunedNice {
 		t.Skip("the process may not raise its priority")
 	}
 	var child string
 	result := make(chan error)
-	onThread(func() {
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread has another priority
 		if err := Ordinary(); err != nil {
 			result <- err
 			return
@@ -23,7 +24,7 @@ func TestOrdinaryChildren(t *testing.T) {
 		text, err := exec.Command("cat", "/proc/self/stat").Output()
 		child = string(text)
 		result <- err
-	})
+	}()
 	if err := <-result; err != nil {
 		t.Fatal(err)
 	}
@@ -37,9 +38,9 @@ func TestOrdinaryChildren(t *testing.T) {
 	}
 }
 
-func TestTuneRestores(t *testing.T) {
+func TestProcessRestores(t *testing.T) {
 	procs, nice := runtime.GOMAXPROCS(0), niceness()
-	Tune()()
+	Process()()
 	if runtime.GOMAXPROCS(0) != procs || niceness() != nice {
 		t.Errorf("GOMAXPROCS %d and niceness %d became %d and %d", procs, nice, runtime.GOMAXPROCS(0), niceness())
 	}

@@ -16,8 +16,32 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/multilink-vpn/multilink/sim/emu"
+	"github.com/multilink-vpn/multilink/sim/tune"
 )
+
+// OnThread runs fn in a new goroutine with an OS thread of its own, which ends
+// with fn: what fn does to the thread need not be undone. It is never the
+// process's main thread, which stands for the whole process in /proc and cannot
+// end.
+func OnThread(fn func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			fn()
+			return
+		}
+		// While this goroutine holds the main thread, the next one gets
+		// another.
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			runtime.LockOSThread()
+			fn()
+		}()
+		<-done
+		runtime.UnlockOSThread()
+	}()
+}
 
 // In runs fn on a thread that is inside ns and returns what fn returns. fn must
 // not start goroutines that make sockets of their own: those would run
@@ -77,6 +101,22 @@ func shareFolder() error {
 		return err
 	}
 	return share()
+}
+
+// New makes a network namespace that lives as long as its handle or a process
+// in it.
+func New() (netns.NsHandle, error) {
+	ns := netns.None()
+	done := make(chan error, 1)
+	OnThread(func() {
+		var err error
+		ns, err = netns.New()
+		done <- err
+	})
+	if err := <-done; err != nil {
+		return netns.None(), fmt.Errorf("making a network namespace: %w", err)
+	}
+	return ns, nil
 }
 
 // Create makes a network namespace that has a name in /run/netns, so that
@@ -141,44 +181,31 @@ func forgetNamespaces() {
 // (no Pdeathsig).
 func Start(ns netns.NsHandle, cmd *exec.Cmd, mounts []Mount) error {
 	done := make(chan error, 1)
-	go startLocked(ns, cmd, mounts, done)
+	OnThread(func() { done <- startHere(ns, cmd, mounts) })
 	return <-done
 }
 
-func startLocked(ns netns.NsHandle, cmd *exec.Cmd, mounts []Mount, done chan<- error) {
-	runtime.LockOSThread()
-	if unix.Gettid() == unix.Getpid() {
-		// The main thread stands for the whole process in /proc and cannot
-		// be given up. It is kept busy here, so the next goroutine gets another.
-		inner := make(chan error, 1)
-		go startLocked(ns, cmd, mounts, inner)
-		err := <-inner
-		runtime.UnlockOSThread()
-		done <- err
-		return
+// startHere starts cmd from the calling thread, which must end afterwards.
+func startHere(ns netns.NsHandle, cmd *exec.Cmd, mounts []Mount) error {
+	if err := netns.Set(ns); err != nil {
+		return fmt.Errorf("entering the network namespace: %w", err)
 	}
-	// Never unlocked: the thread ends with this goroutine.
-	done <- func() error {
-		if err := netns.Set(ns); err != nil {
-			return fmt.Errorf("entering the network namespace: %w", err)
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("a mount namespace of its own: %w", err)
+	}
+	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	forgetNamespaces()
+	for _, m := range mounts {
+		if err := unix.Mount(m.Source, m.Target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("mounting %s over %s: %w", m.Source, m.Target, err)
 		}
-		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-			return fmt.Errorf("a mount namespace of its own: %w", err)
-		}
-		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			return fmt.Errorf("making mounts private: %w", err)
-		}
-		forgetNamespaces()
-		for _, m := range mounts {
-			if err := unix.Mount(m.Source, m.Target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-				return fmt.Errorf("mounting %s over %s: %w", m.Source, m.Target, err)
-			}
-		}
-		// The lab goes before other processes (emu.Tune); what it starts is
-		// under test and does not.
-		if err := emu.Ordinary(); err != nil {
-			return fmt.Errorf("the usual priority: %w", err)
-		}
-		return cmd.Start()
-	}()
+	}
+	// The testbed goes before other processes (tune.Process); what it starts
+	// is under test and does not.
+	if err := tune.Ordinary(); err != nil {
+		return fmt.Errorf("the usual priority: %w", err)
+	}
+	return cmd.Start()
 }

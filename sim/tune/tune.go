@@ -1,4 +1,6 @@
-package emu
+// Package tune sets up the process that stands for the rest of the world: it
+// goes before the programs under test.
+package tune
 
 import (
 	"os"
@@ -24,15 +26,15 @@ const (
 // thread would keep it waiting for milliseconds.
 const tunedNice = -20
 
-// usualNice is the niceness of the process before Tune.
+// usualNice is the niceness of the process before Process.
 var usualNice atomic.Int32
 
-// Tune sets this process up for an emulator, as far as its rights go, and
+// Process sets this process up for an emulator, as far as its rights go, and
 // returns what undoes that. A program that runs scenarios calls it once, at its
 // start. Everything in the process then goes before other processes: it stands
 // for the rest of the world, which does not get slower when the programs under
 // test are busy. Those must be started from a thread that called Ordinary.
-func Tune() (restore func()) {
+func Process() (restore func()) {
 	procs := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(max(procs, tunedProcs))
 	percent := debug.SetGCPercent(tunedGC)
@@ -49,7 +51,7 @@ func Tune() (restore func()) {
 }
 
 // Ordinary gives the calling thread, which must be locked to its goroutine, the
-// priority that the process had before Tune, and with it the processes that are
+// priority that the process had before Process, and with it the processes that are
 // started from it.
 func Ordinary() error {
 	return unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), int(usualNice.Load()))
