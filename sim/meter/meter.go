@@ -1,5 +1,6 @@
 // Package meter measures what arrives at an application: goodput, stalls,
-// delays and reordering. It has no clock: times are times of the run, passed in.
+// delays and reordering, and holds what a traffic found. It has no clock: times
+// are times of the run, passed in.
 package meter
 
 import (

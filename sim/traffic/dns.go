@@ -88,17 +88,17 @@ func addressOf(name string, six bool) netip.Addr {
 }
 
 // runDNS asks the resolver behind the server at intervals.
-func runDNS(ctx context.Context, j Job) (Outcome, error) {
+func runDNS(ctx context.Context, j Job) (meter.Outcome, error) {
 	if j.Interval <= 0 {
-		return Outcome{}, fmt.Errorf("interval %v: must be above 0", j.Interval)
+		return meter.Outcome{}, fmt.Errorf("interval %v: must be above 0", j.Interval)
 	}
 	server, err := startResolver(ctx, j.Host, 0)
 	if err != nil {
-		return Outcome{}, err
+		return meter.Outcome{}, err
 	}
 	defer server.stop()
 	if err := j.waitStart(ctx); err != nil {
-		return Outcome{}, err
+		return meter.Outcome{}, err
 	}
 	a := &asker{Job: j, rtt: meter.NewSpread()}
 	var asking sync.WaitGroup
@@ -115,7 +115,7 @@ func runDNS(ctx context.Context, j Job) (Outcome, error) {
 	}
 	asking.Wait()
 	if err != nil {
-		return Outcome{}, err
+		return meter.Outcome{}, err
 	}
 	a.out.Values = map[string]any{"queries": a.queries, "failed": a.failed, "rtt": a.rtt.Full()}
 	return a.out, nil
@@ -129,7 +129,7 @@ type asker struct {
 	mu     sync.Mutex
 	rtt    *meter.Spread
 	failed int
-	out    Outcome
+	out    meter.Outcome
 }
 
 func (a *asker) ask(ctx context.Context, server netip.AddrPort, name string) {
@@ -139,7 +139,7 @@ func (a *asker) ask(ctx context.Context, server netip.AddrPort, name string) {
 	defer a.mu.Unlock()
 	if err != nil {
 		a.failed++
-		a.out.note("query at %.1f s: %v", began.Sub(a.Origin).Seconds(), err)
+		a.out.Note("query at %.1f s: %v", began.Sub(a.Origin).Seconds(), err)
 		return
 	}
 	a.rtt.Add(time.Since(began))

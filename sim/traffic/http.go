@@ -95,22 +95,22 @@ func (s *fileServer) stop() {
 
 // runHTTP downloads a file from the host as often as asked, one after another
 // over a connection that is kept.
-func runHTTP(ctx context.Context, j Job) (Outcome, error) {
+func runHTTP(ctx context.Context, j Job) (meter.Outcome, error) {
 	if j.Size <= 0 {
-		return Outcome{}, fmt.Errorf("size %d: must be above 0", j.Size)
+		return meter.Outcome{}, fmt.Errorf("size %d: must be above 0", j.Size)
 	}
 	server, err := startFileServer(ctx, j.Host, 0, j.Seed, j.Size, j.CC)
 	if err != nil {
-		return Outcome{}, err
+		return meter.Outcome{}, err
 	}
 	defer server.stop()
 	if err := j.waitStart(ctx); err != nil {
-		return Outcome{}, err
+		return meter.Outcome{}, err
 	}
 	d := &downloads{Job: j, fct: meter.NewSpread(), meter: meter.Meter{Warm: j.Start + j.Warmup}}
 	seen, err := startCapture(j.Client.NS, server.addr, true)
 	if err != nil {
-		d.out.note("%v", err)
+		d.out.Note("%v", err)
 	}
 	d.run(ctx, server.addr)
 	server.stop()
@@ -129,7 +129,7 @@ type downloads struct {
 	fct    *meter.Spread
 	failed int
 	done   bool
-	out    Outcome
+	out    meter.Outcome
 }
 
 func (d *downloads) run(ctx context.Context, server netip.AddrPort) {
@@ -155,7 +155,7 @@ func (d *downloads) run(ctx context.Context, server netip.AddrPort) {
 		}
 		d.meter.Idle(d.now())
 		d.failed++
-		d.out.note("download %d failed after %.1f s: %v", n+1, (d.now() - began).Seconds(), err)
+		d.out.Note("download %d failed after %.1f s: %v", n+1, (d.now() - began).Seconds(), err)
 		if ctx.Err() != nil {
 			d.failed += max(d.Count, 1) - n - 1
 			return
@@ -194,7 +194,7 @@ func (d *downloads) get(ctx context.Context, client *http.Client, url string) er
 		}
 	}
 	if got, want := hex.EncodeToString(hash.Sum(nil)), response.Header.Get(hashHeader); got != want {
-		d.out.Faults = append(d.out.Faults, fmt.Sprintf("%s: SHA-256 %s, the server's file has %s", url, got, want))
+		d.out.Fault("%s: SHA-256 %s, the server's file has %s", url, got, want)
 		return errors.New("content differs from what was sent")
 	}
 	return nil

@@ -30,13 +30,13 @@ const (
 
 // runPing sends ICMP echo requests from the client and measures the answers.
 // Requests that cannot be sent count as lost, as they do for ping's user.
-func runPing(ctx context.Context, j Job) (Outcome, error) {
+func runPing(ctx context.Context, j Job) (meter.Outcome, error) {
 	if j.Interval <= 0 {
-		return Outcome{}, fmt.Errorf("interval %v: must be above 0", j.Interval)
+		return meter.Outcome{}, fmt.Errorf("interval %v: must be above 0", j.Interval)
 	}
 	p := &pinger{Job: j, id: rand.IntN(1 << 16), rtt: meter.NewSpread(), pending: map[uint64]time.Time{}}
 	if err := j.waitStart(ctx); err != nil {
-		return Outcome{}, err
+		return meter.Outcome{}, err
 	}
 	var receiving sync.WaitGroup
 	defer receiving.Wait()
@@ -47,7 +47,7 @@ func runPing(ctx context.Context, j Job) (Outcome, error) {
 			break
 		}
 		if err := sleepUntil(ctx, j.Origin.Add(due)); err != nil {
-			return Outcome{}, err
+			return meter.Outcome{}, err
 		}
 		if p.socket == nil && p.open(ctx) == nil {
 			receiving.Go(p.receive)
@@ -173,8 +173,8 @@ func (p *pinger) waitForLast(ctx context.Context) {
 	}
 }
 
-func (p *pinger) outcome() Outcome {
-	return Outcome{Values: map[string]any{
+func (p *pinger) outcome() meter.Outcome {
+	return meter.Outcome{Values: map[string]any{
 		"rtt":  p.rtt.Full(),
 		"sent": p.sent,
 		"loss": meter.Share(p.sent-p.rtt.Count(), p.sent),

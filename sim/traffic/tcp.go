@@ -22,7 +22,7 @@ const chunk = 64 << 10
 
 // runTCP runs bulk transfers: each direction has connections of its own,
 // which the client opens.
-func runTCP(ctx context.Context, j Job) (Outcome, error) {
+func runTCP(ctx context.Context, j Job) (meter.Outcome, error) {
 	return runDirections(ctx, j, newBulk)
 }
 
@@ -36,7 +36,7 @@ type bulk struct {
 	mu     sync.Mutex
 	meters []*meter.Meter
 	fct    *meter.Spread
-	out    Outcome
+	out    meter.Outcome
 	failed int
 	cc     string
 
@@ -59,14 +59,14 @@ func (b *bulk) close() { b.listener.Close() }
 // down says that the host sends.
 func (b *bulk) down() bool { return b.direction == "down" }
 
-func (b *bulk) run(ctx context.Context) Outcome {
+func (b *bulk) run(ctx context.Context) meter.Outcome {
 	receiver := b.Host.NS
 	if b.down() {
 		receiver = b.Client.NS
 	}
 	seen, err := startCapture(receiver, b.host, b.down())
 	if err != nil {
-		b.out.note("%v", err)
+		b.out.Note("%v", err)
 	}
 	ctx, cancel := context.WithDeadline(ctx, b.deadline())
 	defer cancel()
@@ -190,11 +190,11 @@ func (b *bulk) receive(ctx context.Context, conn *net.TCPConn) {
 	var changed contentError
 	switch {
 	case errors.As(err, &changed):
-		b.out.Faults = append(b.out.Faults, err.Error())
+		b.out.Fault("%v", err)
 	case b.Size == 0 && ctx.Err() != nil: // the end, whichever side came to it first
 	default:
 		b.failed++
-		b.out.note("a connection ended at %.1f s after %d bytes: %v", b.now().Seconds(), m.Bytes(), err)
+		b.out.Note("a connection ended at %.1f s after %d bytes: %v", b.now().Seconds(), m.Bytes(), err)
 	}
 }
 
@@ -223,7 +223,7 @@ func (b *bulk) fail(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failed++
-	b.out.note(format, args...)
+	b.out.Note(format, args...)
 }
 
 func (b *bulk) values() {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/vishvananda/netns"
 
-	"github.com/multilink-vpn/multilink/sim/report"
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
@@ -47,34 +47,11 @@ type Job struct {
 	Seed uint64
 }
 
-// Outcome is what a traffic found.
-type Outcome struct {
-	// Values are the measurements by name, nested where a name has dots.
-	Values map[string]any
-	// Series are measurements over time by name.
-	Series map[string]report.Series
-	// Faults are findings that no run may pass with: content that changed on
-	// its way.
-	Faults []string
-	// Notes say what went wrong short of that: connections that broke,
-	// requests that failed.
-	Notes []string
-}
-
-// maxNotes bounds the notes of one traffic; what exceeds it is not kept.
-const maxNotes = 20
-
-func (o *Outcome) note(format string, args ...any) {
-	if len(o.Notes) < maxNotes {
-		o.Notes = append(o.Notes, fmt.Sprintf(format, args...))
-	}
-}
-
 // Run runs the traffic from its start to its end and returns what it found.
 // The error is about what could not even be tried; when ctx ends first, the
 // error is the context's.
-func Run(ctx context.Context, j Job) (Outcome, error) {
-	run, ok := map[string]func(context.Context, Job) (Outcome, error){
+func Run(ctx context.Context, j Job) (meter.Outcome, error) {
+	run, ok := map[string]func(context.Context, Job) (meter.Outcome, error){
 		"tcp":  runTCP,
 		"udp":  runUDP,
 		"ping": runPing,
@@ -82,14 +59,14 @@ func Run(ctx context.Context, j Job) (Outcome, error) {
 		"dns":  runDNS,
 	}[j.Kind]
 	if !ok {
-		return Outcome{}, fmt.Errorf("traffic %s: kind %q is not there yet", j.Name, j.Kind)
+		return meter.Outcome{}, fmt.Errorf("traffic %s: kind %q is not there yet", j.Name, j.Kind)
 	}
 	out, err := run(ctx, j)
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return Outcome{}, fmt.Errorf("traffic %s: %w", j.Name, err)
+		return meter.Outcome{}, fmt.Errorf("traffic %s: %w", j.Name, err)
 	}
 	return out, nil
 }
@@ -121,31 +98,22 @@ func (j Job) directions() []string {
 
 // collect joins the outcomes of the directions: as they are for one direction,
 // under "down" and "up" for both.
-func (j Job) collect(found []Outcome) Outcome {
+func (j Job) collect(found []meter.Outcome) meter.Outcome {
 	if len(found) == 1 {
 		return found[0]
 	}
-	all := Outcome{Values: map[string]any{}, Series: map[string]report.Series{}}
-	for i, direction := range j.directions() {
-		all.Values[direction] = found[i].Values
-		for name, series := range found[i].Series {
-			all.Series[direction+"."+name] = series
-		}
-		all.Faults = append(all.Faults, found[i].Faults...)
-		all.Notes = append(all.Notes, found[i].Notes...)
-	}
-	return all
+	return meter.Both(found[0], found[1])
 }
 
 // oneWay is one direction of a traffic, with its sockets open.
 type oneWay interface {
-	run(context.Context) Outcome
+	run(context.Context) meter.Outcome
 	close()
 }
 
 // runDirections opens every direction of a traffic before its start, then runs
 // them side by side.
-func runDirections[T oneWay](ctx context.Context, j Job, open func(context.Context, Job, string) (T, error)) (Outcome, error) {
+func runDirections[T oneWay](ctx context.Context, j Job, open func(context.Context, Job, string) (T, error)) (meter.Outcome, error) {
 	var ways []T
 	defer func() {
 		for _, way := range ways {
@@ -155,14 +123,14 @@ func runDirections[T oneWay](ctx context.Context, j Job, open func(context.Conte
 	for _, direction := range j.directions() {
 		way, err := open(ctx, j, direction)
 		if err != nil {
-			return Outcome{}, err
+			return meter.Outcome{}, err
 		}
 		ways = append(ways, way)
 	}
 	if err := j.waitStart(ctx); err != nil {
-		return Outcome{}, err
+		return meter.Outcome{}, err
 	}
-	found := make([]Outcome, len(ways))
+	found := make([]meter.Outcome, len(ways))
 	var running sync.WaitGroup
 	for i, way := range ways {
 		running.Go(func() { found[i] = way.run(ctx) })

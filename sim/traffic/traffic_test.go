@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netns"
 	"go.uber.org/goleak"
 
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/nsdo"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
@@ -130,7 +131,7 @@ func (w *wire) job(kind scenario.Traffic) Job {
 	}
 }
 
-func run(t *testing.T, j Job) Outcome {
+func run(t *testing.T, j Job) meter.Outcome {
 	t.Helper()
 	out, err := Run(context.Background(), j)
 	if err != nil {

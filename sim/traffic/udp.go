@@ -39,7 +39,7 @@ const lateness = time.Second
 const maxDatagrams = 1 << 28
 
 // runUDP sends datagrams at a constant rate.
-func runUDP(ctx context.Context, j Job) (Outcome, error) {
+func runUDP(ctx context.Context, j Job) (meter.Outcome, error) {
 	return runDirections(ctx, j, newStream)
 }
 
@@ -88,7 +88,7 @@ func (s *stream) close() {
 	s.host.Close()
 }
 
-func (s *stream) run(ctx context.Context) Outcome {
+func (s *stream) run(ctx context.Context) meter.Outcome {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	receiver, sender, to := s.host, s.client, func() *netip.AddrPort { return &s.address }
@@ -220,10 +220,10 @@ func (s *stream) receive(socket *net.UDPConn) {
 	}
 }
 
-func (s *stream) outcome() Outcome {
+func (s *stream) outcome() meter.Outcome {
 	s.meter.Idle(s.end())
 	t := meter.Sum(&s.meter)
-	out := Outcome{
+	out := meter.Outcome{
 		Values: map[string]any{
 			"goodput":   t.Goodput(s.Start, s.Start+s.Warmup, s.end()),
 			"bytes":     t.Bytes,
@@ -236,7 +236,7 @@ func (s *stream) outcome() Outcome {
 		Series: map[string]report.Series{"goodput": t.Series(s.Start, s.end())},
 	}
 	if s.refused > 0 {
-		out.note("%d of %d datagrams were refused by the sender's kernel", s.refused, s.sent)
+		out.Note("%d of %d datagrams were refused by the sender's kernel", s.refused, s.sent)
 	}
 	return out
 }

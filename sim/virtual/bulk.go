@@ -31,7 +31,7 @@ type bulk struct {
 	failed    int
 	ended     time.Duration // when the last transfer of a size was complete
 	stopped   bool
-	out       Outcome
+	out       meter.Outcome
 }
 
 func newBulk(t *Traffic, d Direction) (generator, error) {
@@ -133,7 +133,7 @@ func (b *bulk) stop() {
 			w.done = true
 			if b.Size > 0 {
 				b.failed++
-				b.out.note("a transfer of %d bytes had %d of them when its time was up", b.Size, w.meter.Bytes())
+				b.out.Note("a transfer of %d bytes had %d of them when its time was up", b.Size, w.meter.Bytes())
 			}
 		}
 		w.socket.abort()
@@ -143,7 +143,7 @@ func (b *bulk) stop() {
 	}
 }
 
-func (b *bulk) outcome() Outcome {
+func (b *bulk) outcome() meter.Outcome {
 	end := b.end()
 	if b.Size > 0 && b.failed == 0 && len(b.receivers) == max(b.Streams, 1) {
 		end = b.ended
@@ -158,7 +158,7 @@ func (b *bulk) outcome() Outcome {
 		idle.Idle(end)
 		meters = append(meters, idle)
 		b.failed += missing
-		b.out.note("%d of %d connections could not be made", missing, max(b.Streams, 1))
+		b.out.Note("%d of %d connections could not be made", missing, max(b.Streams, 1))
 	}
 	retransmits := uint64(0)
 	for _, w := range b.senders {
@@ -229,14 +229,14 @@ func (w *receiver) work() {
 	b := w.bulk
 	switch {
 	case w.check.err != nil:
-		b.out.fault("%v", w.check.err)
+		b.out.Fault("%v", w.check.err)
 	case b.Size > 0 && w.meter.Bytes() == b.Size && errors.Is(err, io.EOF):
 		b.fct.Add(w.meter.Last() - b.Start)
 		b.ended = max(b.ended, w.meter.Last())
 	default:
 		w.meter.Idle(b.now())
 		b.failed++
-		b.out.note("a connection ended at %.1f s after %d bytes: %v", b.now().Seconds(), w.meter.Bytes(), err)
+		b.out.Note("a connection ended at %.1f s after %d bytes: %v", b.now().Seconds(), w.meter.Bytes(), err)
 	}
 	w.socket.close()
 }

@@ -28,7 +28,7 @@ type datagrams struct {
 	order            meter.Order
 	delay            *meter.Spread
 	buf              bytes.Buffer
-	out              Outcome
+	out              meter.Outcome
 }
 
 const (
@@ -96,7 +96,7 @@ func (g *datagrams) receive() {
 		}
 		p := g.buf.Bytes()
 		if len(p) != len(g.payload) {
-			g.out.fault("a datagram of %d bytes came, all had %d", len(p), len(g.payload))
+			g.out.Fault("a datagram of %d bytes came, all had %d", len(p), len(g.payload))
 			continue
 		}
 		number, sentAt := binary.BigEndian.Uint64(p), time.Duration(binary.BigEndian.Uint64(p[8:]))
@@ -117,7 +117,7 @@ func (g *datagrams) stop() {
 	g.meter.Idle(g.end())
 }
 
-func (g *datagrams) outcome() Outcome {
+func (g *datagrams) outcome() meter.Outcome {
 	g.sender.close()
 	g.receiver.close()
 	t := meter.Sum(&g.meter)
@@ -132,7 +132,7 @@ func (g *datagrams) outcome() Outcome {
 	}
 	g.out.Series = map[string]report.Series{"goodput": t.Series(g.Start, g.end())}
 	if g.refused > 0 {
-		g.out.note("%d of %d datagrams were refused by the sender's stack", g.refused, g.sent)
+		g.out.Note("%d of %d datagrams were refused by the sender's stack", g.refused, g.sent)
 	}
 	return g.out
 }

@@ -99,9 +99,9 @@ func (*pinger) finished() bool { return false } // it ends by time only
 
 func (p *pinger) stop() { p.stopped = true }
 
-func (p *pinger) outcome() Outcome {
+func (p *pinger) outcome() meter.Outcome {
 	p.socket.close()
-	return Outcome{Values: map[string]any{
+	return meter.Outcome{Values: map[string]any{
 		"rtt":  p.rtt.Full(),
 		"sent": p.sent,
 		"loss": meter.Share(p.sent-p.rtt.Count(), p.sent),

@@ -24,7 +24,7 @@ type asker struct {
 	open     map[int]*socket
 	stopped  bool
 	buf      bytes.Buffer
-	out      Outcome
+	out      meter.Outcome
 }
 
 // dnsPatience is how long a query waits for its answer, as a stub resolver
@@ -66,7 +66,7 @@ func (a *asker) resolve() {
 			err = a.resolver.sendTo(from, packed)
 		}
 		if err != nil {
-			a.out.note("the resolver: %v", err)
+			a.out.Note("the resolver: %v", err)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (a *asker) ask() {
 	id, local := a.local()
 	socket, err := a.sim.client.newSocket(udp.ProtocolNumber, id, local, func() { a.receive(number, began) })
 	if err != nil {
-		a.out.note("query at %.1f s: %v", began.Seconds(), err)
+		a.out.Note("query at %.1f s: %v", began.Seconds(), err)
 		return
 	}
 	a.open[number] = socket
@@ -98,7 +98,7 @@ func (a *asker) ask() {
 		err = socket.sendTo(a.address, packed)
 	}
 	if err != nil {
-		a.out.note("query at %.1f s: %v", began.Seconds(), err)
+		a.out.Note("query at %.1f s: %v", began.Seconds(), err)
 	}
 	a.sim.after(dnsPatience, func() { a.giveUp(number, began) })
 }
@@ -111,7 +111,7 @@ func (a *asker) receive(number int, began time.Duration) {
 	}
 	var reply dns.Msg
 	if reply.Unpack(a.buf.Bytes()) != nil || reply.Id != uint16(number) || len(reply.Answer) != 1 {
-		a.out.fault("the answer to query %d is not the one the resolver gave", number)
+		a.out.Fault("the answer to query %d is not the one the resolver gave", number)
 		return
 	}
 	a.answered++
@@ -122,7 +122,7 @@ func (a *asker) receive(number int, began time.Duration) {
 
 func (a *asker) giveUp(number int, began time.Duration) {
 	if socket := a.open[number]; socket != nil {
-		a.out.note("query at %.1f s: no answer within %s", began.Seconds(), dnsPatience)
+		a.out.Note("query at %.1f s: no answer within %s", began.Seconds(), dnsPatience)
 		delete(a.open, number)
 		socket.close()
 	}
@@ -132,7 +132,7 @@ func (*asker) finished() bool { return false } // it ends by time only
 
 func (a *asker) stop() { a.stopped = true }
 
-func (a *asker) outcome() Outcome {
+func (a *asker) outcome() meter.Outcome {
 	a.resolver.close()
 	for _, socket := range a.open {
 		socket.close()

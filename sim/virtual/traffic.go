@@ -9,7 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
-	"github.com/multilink-vpn/multilink/sim/report"
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
@@ -24,22 +24,6 @@ type Traffic struct {
 	generator generator
 }
 
-// Outcome is what a traffic found.
-type Outcome struct {
-	// Values are the measurements by name, nested where a name has dots.
-	Values map[string]any
-	// Series are measurements over time by name.
-	Series map[string]report.Series
-	// Faults are findings that no run may pass with: content that changed on
-	// its way.
-	Faults []string
-	// Notes say what went wrong short of that.
-	Notes []string
-}
-
-// maxNotes bounds the notes of one traffic; what exceeds it is not kept.
-const maxNotes = 20
-
 // generator is one kind of traffic at work. Its methods are called in the
 // simulation's loop.
 type generator interface {
@@ -50,7 +34,7 @@ type generator interface {
 	// stop ends it, at the traffic's end. Answers may still come for a while.
 	stop()
 	// outcome gives what was found, once, at the end.
-	outcome() Outcome
+	outcome() meter.Outcome
 }
 
 // ErrUnsupported says that virtual time cannot have what is asked for.
@@ -107,7 +91,7 @@ func (s *Simulation) AddTraffic(t scenario.Traffic, warmup, until time.Duration)
 }
 
 // Outcome is what the traffic found; it is called once, when it has ended.
-func (t *Traffic) Outcome() Outcome { return t.generator.outcome() }
+func (t *Traffic) Outcome() meter.Outcome { return t.generator.outcome() }
 
 // finished says that the traffic has ended, or has done all it had to.
 func (t *Traffic) finished() bool { return t.now() >= t.end() || t.generator.finished() }
@@ -119,18 +103,6 @@ func (t *Traffic) now() time.Duration { return t.sim.Now() }
 
 // warm is when the warm-up of this traffic ends.
 func (t *Traffic) warm() time.Duration { return t.Start + t.Warmup }
-
-func (o *Outcome) note(format string, args ...any) {
-	if len(o.Notes) < maxNotes {
-		o.Notes = append(o.Notes, fmt.Sprintf(format, args...))
-	}
-}
-
-func (o *Outcome) fault(format string, args ...any) {
-	if len(o.Faults) < maxNotes {
-		o.Faults = append(o.Faults, fmt.Sprintf(format, args...))
-	}
-}
 
 // The ports of the hosts' services are given out in order.
 const firstPort = 20000
@@ -215,19 +187,4 @@ func (b both) stop() {
 	b.up.stop()
 }
 
-func (b both) outcome() Outcome {
-	all := Outcome{Values: map[string]any{}, Series: map[string]report.Series{}}
-	for _, way := range []struct {
-		name string
-		g    generator
-	}{{"down", b.down}, {"up", b.up}} {
-		o := way.g.outcome()
-		all.Values[way.name] = o.Values
-		for name, series := range o.Series {
-			all.Series[way.name+"."+name] = series
-		}
-		all.Faults = append(all.Faults, o.Faults...)
-		all.Notes = append(all.Notes, o.Notes...)
-	}
-	return all
-}
+func (b both) outcome() meter.Outcome { return meter.Both(b.down.outcome(), b.up.outcome()) }

@@ -37,7 +37,7 @@ type downloads struct {
 	failed   int
 	done     bool
 	stopped  bool
-	out      Outcome
+	out      meter.Outcome
 }
 
 // headEnd ends the head of a request and of an answer.
@@ -155,11 +155,11 @@ func (g *downloads) broken(err error) {
 		return
 	}
 	if g.check.err != nil {
-		g.out.fault("download %d: %v", g.count, g.check.err)
+		g.out.Fault("download %d: %v", g.count, g.check.err)
 	}
 	g.meter.Idle(g.now())
 	g.failed++
-	g.out.note("download %d failed after %.1f s: %v", g.count, (g.now() - g.began).Seconds(), err)
+	g.out.Note("download %d failed after %.1f s: %v", g.count, (g.now() - g.began).Seconds(), err)
 	if g.count == max(g.Count, 1) {
 		g.done = true
 		return
@@ -175,7 +175,7 @@ func (g *downloads) stop() {
 	if !g.done {
 		g.meter.Idle(g.end())
 		g.failed += max(g.Count, 1) - g.count + 1
-		g.out.note("download %d of %d was not complete when its time was up", g.count, max(g.Count, 1))
+		g.out.Note("download %d of %d was not complete when its time was up", g.count, max(g.Count, 1))
 	}
 	g.stopped = true
 	g.listener.close()
@@ -187,7 +187,7 @@ func (g *downloads) stop() {
 	}
 }
 
-func (g *downloads) outcome() Outcome {
+func (g *downloads) outcome() meter.Outcome {
 	end := g.end()
 	if g.done {
 		end = g.meter.Last()
