@@ -81,12 +81,17 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			version := "(unknown)"
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				version = info.Main.Version
-			}
-			_, err := fmt.Fprintf(a.out, "multilink-sim %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(a.out, version())
 			return err
 		},
 	}
+}
+
+// version says which program this is.
+func version() string {
+	commit := "(unknown)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		commit = info.Main.Version
+	}
+	return fmt.Sprintf("multilink-sim %s %s %s/%s", commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -29,7 +29,7 @@ func (a *app) plan(paths []string, f *compareFlags) (*compare.Plan, error) {
 			return nil, err
 		}
 	}
-	p := &compare.Plan{Impair: f.impair, Schedulers: f.schedulers, Runs: f.runs, Shard: shard, Command: os.Args}
+	p := &compare.Plan{Impair: f.impair, Schedulers: f.schedulers, Runs: f.runs, Shard: shard, Command: os.Args, Version: version()}
 	if p.Cases, err = a.cases(paths, f); err != nil {
 		return nil, err
 	}

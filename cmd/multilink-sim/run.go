@@ -239,7 +239,7 @@ func worst(a, b int) int {
 func (a *app) write(f runFlags, scenarios []*scenario.Scenario, results []*report.Result) error {
 	var errs []error
 	if f.report != "" {
-		page, err := compare.RunPage(scenarios, results, os.Args)
+		page, err := compare.RunPage(scenarios, results, os.Args, version())
 		if err == nil {
 			err = report.WriteFile(filepath.Join(f.report, compare.ReportFile), func(w io.Writer) error { return report.WriteHTML(w, page) })
 		}

@@ -263,19 +263,19 @@ func (r *run) began() int {
 }
 
 // steadily says whether a run has a beginning and a steady state to tell
-// apart: at least ten seconds of warm-up, and after it nothing that ends by
-// size.
+// apart: at least ten seconds of warm-up, nothing that happens on the way or
+// ends by size.
 func (r *run) steadily() bool {
-	return r.of.Scenario.Warmup.Seconds() >= 10 && math.IsNaN(r.completion())
+	return r.of.Scenario.Warmup.Seconds() >= 10 && len(r.of.Scenario.Timeline) == 0 && math.IsNaN(r.completion())
 }
 
 func (r *run) firstTen() float64 {
-	curve, from := r.curve(), 0
-	to := int(10 / BinSeconds)
+	curve := r.curve()
 	if curve == nil || !r.steadily() {
 		return math.NaN()
 	}
-	from, to = from+r.began(), to+r.began()
+	from := r.began()
+	to := from + int(10/BinSeconds)
 	if to > len(curve) {
 		return math.NaN()
 	}

@@ -27,7 +27,7 @@ func page(p *Plan, records map[Cell]Record, s *Summary) *report.Page {
 			{Name: "shard", Value: p.Shard.String()},
 			{Name: "programs", Value: p.Program},
 		},
-		Schedulers: p.Schedulers, Metrics: s.Metrics, Commands: []string{},
+		Schedulers: p.Schedulers, Metrics: s.Metrics, Scenarios: []report.PageScenario{}, Commands: []string{},
 	}
 	for _, o := range s.Overall {
 		out.Overall = append(out.Overall, report.PageOverall{Scheduler: o.Scheduler, First: o.First, Of: o.Of, MeanRank: o.MeanRank})
@@ -44,8 +44,8 @@ func page(p *Plan, records map[Cell]Record, s *Summary) *report.Page {
 }
 
 // RunPage is the report of single runs, one of each scenario.
-func RunPage(scenarios []*scenario.Scenario, results []*report.Result, command []string) (*report.Page, error) {
-	p := &Plan{Runs: 1, Baselines: []Kind{Alone, Bare}, Command: command}
+func RunPage(scenarios []*scenario.Scenario, results []*report.Result, command []string, version string) (*report.Page, error) {
+	p := &Plan{Runs: 1, Baselines: []Kind{Alone, Bare}, Command: command, Version: version}
 	records := map[Cell]Record{}
 	for i, result := range results {
 		c, err := NewCase(scenarios[i], "", result.Backend)
@@ -68,7 +68,7 @@ func RunPage(scenarios []*scenario.Scenario, results []*report.Result, command [
 		}
 	}
 	s := summarise(p, records)
-	out := &report.Page{Title: counted(len(results), "scenario"), Lead: "One run of each.", Schedulers: p.Schedulers, Metrics: s.Metrics, Commands: []string{}}
+	out := &report.Page{Title: counted(len(results), "scenario"), Lead: "One run of each.", Schedulers: p.Schedulers, Metrics: s.Metrics, Scenarios: []report.PageScenario{}, Commands: []string{}}
 	if len(results) == 1 {
 		out.Title = results[0].Scenario + ": " + string(results[0].Verdict)
 	}
@@ -112,6 +112,7 @@ func fill(out *report.Page, p *Plan, records map[Cell]Record, s *Summary) {
 		}
 		seen[name][value] = true
 	}
+	note("testbed", p.Version)
 	for _, cell := range p.Cells() {
 		r, ok := records[cell]
 		if !ok {
@@ -171,9 +172,20 @@ func pageScenario(p *Plan, c *Case, records map[Cell]Record, s *Summary) report.
 		}
 	}
 	for _, a := range c.Scenario.Timeline {
-		out.Events = append(out.Events, report.PageEvent{At: a.At.Seconds(), What: strings.TrimSpace(a.Do + " " + a.Link)})
+		out.Events = append(out.Events, report.PageEvent{At: a.At.Seconds(), What: event(a)})
 	}
 	return out
+}
+
+// event is an action of the timeline in words.
+func event(a scenario.Action) string {
+	words := strings.TrimSpace(a.Do + " " + a.Link)
+	for _, im := range []*scenario.Impairment{a.Down, a.Up} {
+		if im != nil && im.Rate > 0 {
+			return fmt.Sprintf("%s %.4g Mbit/s", words, im.Rate/1e6)
+		}
+	}
+	return words
 }
 
 func isBaseline(r Row) int {

@@ -113,8 +113,10 @@ type Plan struct {
 	Baselines  []Kind   `json:"baselines"`
 	Cases      []Case   `json:"cases"`
 	Shard      Shard    `json:"shard,omitzero"`
-	// Command is the command line that began it; it is not compared.
+	// Command is the command line that began it, and Version the program it
+	// was one of; they are not compared.
 	Command []string `json:"command"`
+	Version string   `json:"version"`
 }
 
 // NewCase makes a case of a scenario.

@@ -54,9 +54,13 @@ func median(values []float64) float64 {
 // difference is significant, however large.
 const leastRanked = 4
 
+// noticeable is the least difference of medians that counts in ranks: in
+// virtual time runs vary so little that far smaller ones are significant.
+const noticeable = 0.01
+
 // ranks are the places of samples: 1 more than the number of others whose
-// median is higher and that differ significantly. So 1 is the best or tied
-// with it. Samples that are too small have the rank 0.
+// median is noticeably higher and that differ significantly. So 1 is the best
+// or tied with it. Samples that are too small have the rank 0.
 func ranks(samples [][]float64) []int {
 	places := make([]int, len(samples))
 	for i, own := range samples {
@@ -65,7 +69,7 @@ func ranks(samples [][]float64) []int {
 		}
 		places[i] = 1
 		for _, other := range samples {
-			if len(other) >= leastRanked && median(other) > median(own) && differ(own, other) < 1-confidence {
+			if len(other) >= leastRanked && median(other) > (1+noticeable)*median(own) && differ(own, other) < 1-confidence {
 				places[i]++
 			}
 		}

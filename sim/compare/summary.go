@@ -41,8 +41,8 @@ type Row struct {
 	Cells     Count  `json:"cells"`
 	// Metrics are those that the scenario has.
 	Metrics map[string]report.Estimate `json:"metrics"`
-	// Rank is 1 more than the number of schedulers that are significantly
-	// better by goodput; 0 of a baseline, and of fewer than 4 runs.
+	// Rank is 1 more than the number of schedulers whose goodput is better by
+	// more than 1 % and significantly; 0 of a baseline, and of fewer than 4 runs.
 	Rank int `json:"rank,omitempty"`
 	// PBest is the p-value of the difference to the scheduler with the best
 	// median; missing of that one and of baselines.

@@ -7,7 +7,7 @@ function scaleOf(unit, values) {
     case 'bit/s':
       return top >= 1e9 ? {by: 1e-9, unit: 'Gbit/s'} : top >= 1e6 || top === 0 ? {by: 1e-6, unit: 'Mbit/s'} : {by: 1e-3, unit: 'kbit/s'};
     case 's':
-      return top >= 2 ? {by: 1, unit: 's'} : {by: 1e3, unit: 'ms'};
+      return top >= 1 ? {by: 1, unit: 's'} : {by: 1e3, unit: 'ms'};
     case 'share':
       return {by: 100, unit: '%'};
   }
@@ -23,7 +23,7 @@ function digits(v) {
 function figure(v, unit) {
   if (v === null || v === undefined || !Number.isFinite(v)) return '–';
   const s = scaleOf(unit, [v]);
-  return digits(v * s.by) + (s.unit ? ' ' + s.unit : '');
+  return (unit === 'ratio' || unit === '' ? v.toFixed(3) : digits(v * s.by)) + (s.unit ? ' ' + s.unit : '');
 }
 
 // interval writes an estimate at length, for a tip.

@@ -18,7 +18,7 @@ const dot = (label, labels) => el('span', {class: 'swatch', style: `background:$
 const sentence = text => text[0].toUpperCase() + text.slice(1) + '.';
 
 function table(head, rows) {
-  return el('div', {class: 'wide'}, el('table', {}, el('thead', {}, el('tr', {}, head)), el('tbody', {}, rows)));
+  return el('div', {class: 'wide'}, el('table', {}, el('thead', {}, el('tr', {}, ...head)), el('tbody', {}, rows)));
 }
 
 // Overview: scenarios against schedulers, by one metric.
@@ -62,7 +62,7 @@ function overview() {
   if (!choices.length) return;
   const place = el('div'), about = el('p', {class: 'soft'});
   const choose = i => {
-    about.textContent = sentence(choices[i].about) + ' Medians; the tips have the intervals.' + (choices[i].key === 'goodput' ? ' Bold: none is significantly better.' : '');
+    about.textContent = sentence(choices[i].about) + ' Medians; the tips have the intervals.' + (choices[i].key === 'goodput' ? ' Bold: none is better by more than 1 % and significantly.' : '');
     place.replaceChildren(matrix(choices[i]));
   };
   const first = Math.max(0, choices.findIndex(m => m.key === 'efficiency'));
@@ -74,7 +74,7 @@ function overall() {
   if (!data.overall || data.overall.length < 2 || data.overall.every(o => !o.of)) return null;
   const order = data.overall.filter(o => o.of).sort((a, b) => a.mean_rank - b.mean_rank);
   return el('div', {}, el('h3', {}, 'Ranks by goodput'),
-    el('p', {class: 'soft'}, 'A rank is 1 more than the number of schedulers with a better median and a significant difference (Mann-Whitney U, p < 0.05).'),
+    el('p', {class: 'soft'}, 'A rank is 1 more than the number of schedulers that are better by more than 1 % in the median and significantly (Mann-Whitney U, p < 0.05).'),
     table([el('th', {}, 'scheduler'), el('th', {}, 'first or tied'), el('th', {}, 'mean rank')],
       order.map(o => el('tr', {}, el('td', {}, dot(o.scheduler, data.schedulers), o.scheduler), el('td', {}, `${o.first} of ${o.of}`), el('td', {}, o.mean_rank.toFixed(2))))));
 }
@@ -133,14 +133,15 @@ function scenario(sc) {
 
 function figures(sc) {
   const shown = data.metrics.filter(m => sc.rows.some(r => r.metrics[m.key]));
-  const head = [el('th', {}, ''), ...shown.map(m => tipped(el('th', {}, m.title), m.about)), el('th', {}, 'rank')];
+  const ranked = sc.rows.some(r => r.rank);
+  const head = [el('th', {}, ''), ...shown.map(m => tipped(el('th', {}, m.title), m.about)), ranked ? el('th', {}, 'rank') : null];
   return table(head, sc.rows.map(r => el('tr', {class: r.baseline ? 'baseline' : ''},
     el('td', {}, r.baseline ? null : dot(r.label, data.schedulers), r.label, r.note ? el('span', {class: 'low'}, ' ' + r.note) : null),
     shown.map(m => {
       const e = r.metrics[m.key];
       if (!e) return el('td', {class: 'soft'}, '–');
       return tipped(el('td', {class: m.key === 'goodput' && r.rank === 1 ? 'best' : ''}, figure(e.median, m.unit)), `${r.label}\n${interval(e, m)}`);
-    }), el('td', {}, r.rank ? String(r.rank) : ''))));
+    }), ranked ? el('td', {}, r.rank ? String(r.rank) : '') : null)));
 }
 
 function whiskersOf(sc) {
