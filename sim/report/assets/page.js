@@ -123,7 +123,7 @@ function scenario(sc) {
   s.append(figures(sc), pair);
   pair.append(whiskersOf(sc));
   if (sc.delays && sc.delays.length) {
-    const place = el('div'), fig = el('figure', {}, el('h3', {}, 'Round-trip times through the tunnel'), el('p', {class: 'soft'}, 'Of pings beside the traffic, all runs together.'), place);
+    const place = el('div'), fig = el('figure', {}, el('h3', {}, 'Round-trip times of pings'), el('p', {class: 'soft'}, 'Beside the traffic, on the same way; all runs together.'), place);
     pair.append(fig);
     cdf(place, sc.delays, data.schedulers, {label: 'round-trip time', unit: 'ms', by: 1e3, height: 250, share: 'of the pings', clip: true});
   }
