@@ -40,10 +40,11 @@ func TestSeeds(t *testing.T) {
 		}
 		return b.String()
 	}
-	if text(1) != text(1) {
+	first := text(1)
+	if text(1) != first {
 		t.Error("the same seed gives another trace")
 	}
-	if text(1) == text(2) {
+	if text(2) == first {
 		t.Error("another seed gives the same trace")
 	}
 }

@@ -39,7 +39,7 @@ func TestSummary(t *testing.T) {
 		{good, "efficiency", 1}, {bad, "efficiency", 0.6},
 		{good, benefitKey, 1}, {bad, benefitKey, -0.1}, // 18 of 20
 		{good, bestRatioKey, 1.5}, {good, "ping_p95", 0.04}, {good, "reordered", 0.001}, {good, "stall", 0.05},
-		{good, "ramp", 5}, // 90 % is reached in the bin from 4.5 s on
+		{good, "ramp", 5},         // 90 % is reached in the bin from 4.5 s on
 		{good, "first_10s", 0.75}, // half of it for 5 s, then all
 		{find(t, s, "alone:a0"), "efficiency", 20. / 30},
 	} {
