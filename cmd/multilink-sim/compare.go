@@ -123,7 +123,7 @@ func (a *app) compare(ctx context.Context, paths []string, f compareFlags) error
 			fmt.Fprintf(a.err, "multilink-sim: what an earlier run left could not be removed: %v\n", err)
 		}
 	}
-	show := newCompareProgress(a.err)
+	show := newCompareProgress(a.err, len(left))
 	runner := compare.Runner{
 		Exec: func(ctx context.Context, sc *scenario.Scenario, backend string) (*report.Result, error) {
 			return a.runner(backend).Run(ctx, sc, lab.Options{Impair: f.impair, Binary: f.binary, Log: io.Discard})

@@ -15,15 +15,21 @@ import (
 // compareProgress shows how a comparison gets on: a bar on a terminal, a line
 // for each run elsewhere. Faults have a line in any case.
 type compareProgress struct {
-	out    io.Writer
-	isTerm bool
-	bar    *progressbar.ProgressBar
+	out io.Writer
+	bar *progressbar.ProgressBar // nil where there is no terminal
 }
 
-func newCompareProgress(out io.Writer) *compareProgress {
+// newCompareProgress is for so many runs.
+func newCompareProgress(out io.Writer, total int) *compareProgress {
 	p := &compareProgress{out: out}
-	if f, ok := out.(*os.File); ok {
-		p.isTerm = term.IsTerminal(int(f.Fd()))
+	if f, ok := out.(*os.File); ok && total > 0 && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions(total,
+			progressbar.OptionSetWriter(out),
+			progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetDescription("the first runs"))
+		_ = p.bar.RenderBlank()
 	}
 	return p
 }
@@ -43,16 +49,9 @@ func (p *compareProgress) show(now compare.Progress) {
 		what += ": " + r.Reason
 	}
 	line := fmt.Sprintf("%s, %s, seed %d: %s", name, r.Label(), r.Seed, what)
-	if !p.isTerm {
+	if p.bar == nil {
 		fmt.Fprintf(p.out, "[%d/%d] %s (%.1f s, %s left)\n", now.Done, now.Total, line, r.Seconds, now.Left.Round(time.Second))
 		return
-	}
-	if p.bar == nil {
-		p.bar = progressbar.NewOptions(now.Total,
-			progressbar.OptionSetWriter(p.out),
-			progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(false),
-			progressbar.OptionClearOnFinish())
 	}
 	if !r.Usable() {
 		_ = p.bar.Clear()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/multilink-vpn/multilink/sim/compare"
 	"github.com/multilink-vpn/multilink/sim/scenario"
+	"github.com/multilink-vpn/multilink/sim/virtual"
 )
 
 // plan makes the plan of a comparison, with everything checked that is to be
@@ -80,7 +82,11 @@ func (a *app) cases(paths []string, f *compareFlags) ([]compare.Case, error) {
 			fmt.Fprintf(a.err, "%s: left out: only for %s\n", sc.Path, strings.Join(sc.Backends, ", "))
 			continue
 		}
-		if err := supported(sc, f.backend); err != nil {
+		switch err := supported(sc, f.backend); {
+		case errors.Is(err, virtual.ErrUnsupported):
+			fmt.Fprintf(a.err, "%s: left out: %v\n", sc.Path, err)
+			continue
+		case err != nil:
 			return nil, err
 		}
 		for _, point := range points {

@@ -60,7 +60,7 @@ function matrix(metric) {
 function overview() {
   const choices = measured(data.scenarios);
   if (!choices.length) return;
-  const place = el('div'), about = el('p', {class: 'soft'});
+  const place = el('div', {class: 'matrix'}), about = el('p', {class: 'soft'});
   const choose = i => {
     about.textContent = sentence(choices[i].about) + ' Medians; the tips have the intervals.' + (choices[i].key === 'goodput' ? ' Bold: none is better by more than 1 % and significantly.' : '');
     place.replaceChildren(matrix(choices[i]));
