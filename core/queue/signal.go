@@ -12,11 +12,14 @@ import (
 const (
 	signalFloor = 20 * time.Millisecond
 	signalShare = 0.55
+	// burstTime bounds how long a backlog may pass for a burst: a sender in slow
+	// start doubles it each round trip, and must hear of it before.
+	burstTime = 50 * time.Millisecond
 )
 
 // signal decides which packets are dropped so that the inner sender slows
 // down: one per control period while the backlog stays above a threshold for a
-// round trip (the idea of CoDel, RFC 8289), all far above it.
+// moment (the idea of CoDel, RFC 8289), all far above it.
 type signal struct {
 	last  core.Time
 	above core.Time // since when the backlog has been above the threshold; 0: it is not
@@ -32,8 +35,8 @@ func (s *signal) due(now core.Time, backlog float64, c Conditions) bool {
 	case s.above == 0:
 		s.above = now
 	}
-	// A burst that is gone within a round trip is no standing queue.
-	standing := now.Sub(s.above) > c.RTT && now.Sub(s.last) > c.RTT+delay
+	// A burst that is soon gone is no standing queue.
+	standing := now.Sub(s.above) > min(c.RTT, burstTime) && now.Sub(s.last) > c.RTT+delay
 	if standing || delay > 2*threshold+signalFloor {
 		s.last = now
 		return true

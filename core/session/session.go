@@ -15,7 +15,7 @@ import (
 
 // Limits of a session.
 const (
-	defaultQueueBytes = 4 << 20
+	defaultQueueBytes = 16 << 20
 	// maxPackets bounds the packets held at once: waiting, in flight and
 	// out of order, 48 MiB.
 	maxPackets = 1 << 15
