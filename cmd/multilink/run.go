@@ -19,51 +19,50 @@ import (
 func newClient() *cobra.Command {
 	return newRun("client", "Run the client: make the tunnel and send this machine's traffic through it",
 		func(path string, o engine.Options, errOut io.Writer, level *slog.LevelVar) (service, error) {
-			load := func() (*config.Client, error) {
-				cfg, warnings, err := config.LoadClient(path)
-				warn(errOut, warnings)
-				return cfg, err
-			}
-			cfg, err := load()
-			if err != nil {
-				return service{}, err
-			}
-			o.Log = newLogger(errOut, cfg.Log, level)
-			c := engine.NewClient(cfg, o)
-			return service{run: c.Run, reload: func() error {
-				next, err := load()
-				if err != nil {
-					return err
-				}
-				level.Set(logLevel(next.Log.Level))
-				return c.Reload(next)
-			}, log: o.Log}, nil
+			return newService(path, o, errOut, level, config.LoadClient,
+				func(c *config.Client) config.Log { return c.Log },
+				func(c *config.Client, o engine.Options) end[*config.Client] { return engine.NewClient(c, o) })
 		})
 }
 
 func newServer() *cobra.Command {
 	return newRun("server", "Run the server: give clients their tunnels and forward their traffic",
 		func(path string, o engine.Options, errOut io.Writer, level *slog.LevelVar) (service, error) {
-			load := func() (*config.Server, error) {
-				cfg, warnings, err := config.LoadServer(path)
-				warn(errOut, warnings)
-				return cfg, err
-			}
-			cfg, err := load()
-			if err != nil {
-				return service{}, err
-			}
-			o.Log = newLogger(errOut, cfg.Log, level)
-			s := engine.NewServer(cfg, o)
-			return service{run: s.Run, reload: func() error {
-				next, err := load()
-				if err != nil {
-					return err
-				}
-				level.Set(logLevel(next.Log.Level))
-				return s.Reload(next)
-			}, log: o.Log}, nil
+			return newService(path, o, errOut, level, config.LoadServer,
+				func(c *config.Server) config.Log { return c.Log },
+				func(c *config.Server, o engine.Options) end[*config.Server] { return engine.NewServer(c, o) })
 		})
+}
+
+// end is a client or server with a configuration of type C.
+type end[C any] interface {
+	Run(context.Context) error
+	Reload(C) error
+}
+
+// newService reads the configuration and makes the end that it describes.
+func newService[C any](path string, o engine.Options, errOut io.Writer, level *slog.LevelVar,
+	read func(string) (C, []config.Warning, error), log func(C) config.Log,
+	start func(C, engine.Options) end[C]) (service, error) {
+	load := func() (C, error) {
+		cfg, warnings, err := read(path)
+		warn(errOut, warnings)
+		return cfg, err
+	}
+	cfg, err := load()
+	if err != nil {
+		return service{}, err
+	}
+	o.Log = newLogger(errOut, log(cfg), level)
+	e := start(cfg, o)
+	return service{run: e.Run, reload: func() error {
+		next, err := load()
+		if err != nil {
+			return err
+		}
+		level.Set(logLevel(log(next).Level))
+		return e.Reload(next)
+	}, log: o.Log}, nil
 }
 
 // service is a client or server that is ready to run.

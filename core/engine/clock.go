@@ -15,6 +15,3 @@ func newClock() clock { return clock{origin: time.Now().Add(-time.Second)} }
 
 // Now returns the moment.
 func (c clock) Now() core.Time { return core.Time(time.Since(c.origin)) }
-
-// Until returns how long it is until t: negative when t has passed.
-func (c clock) Until(t core.Time) time.Duration { return t.Sub(c.Now()) }
