@@ -54,15 +54,6 @@ func (c Cell) Label() string {
 	return string(c.Kind) + ":" + c.Name
 }
 
-// group is what cells share that are compared with each other: they are run
-// next to each other, on one machine.
-type group struct {
-	scenario, point string
-	seed            uint64
-}
-
-func (c Cell) group() group { return group{c.Scenario, c.Point, c.Seed} }
-
 // Case is a scenario at a point.
 type Case struct {
 	// Scenario is the scenario as it is compared, without the places it has

@@ -183,3 +183,12 @@ func TestDifference(t *testing.T) {
 		}
 	}
 }
+
+// group is what cells share that are compared with each other: they are run
+// next to each other, on one machine.
+type group struct {
+	scenario, point string
+	seed            uint64
+}
+
+func (c Cell) group() group { return group{c.Scenario, c.Point, c.Seed} }
