@@ -94,7 +94,7 @@ func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Int
 	if err := c.deps.check(); err != nil {
 		return nil, err
 	}
-	status, err := openStatusSocket(cfg.StatusSocket, c.Status, c.log)
+	status, err := openStatusSocket(cfg.StatusSocket, c.Status, c.commands(), c.log)
 	if err != nil {
 		return nil, err
 	}

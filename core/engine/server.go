@@ -110,7 +110,7 @@ func (s *Server) open(undo *undoList) error {
 	if err := s.deps.check(); err != nil {
 		return err
 	}
-	status, err := openStatusSocket(cfg.StatusSocket, s.Status, s.log)
+	status, err := openStatusSocket(cfg.StatusSocket, s.Status, s.commands(), s.log)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func TestStatusSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sub", "s.sock")
 	log := newLog(t, "socket").logger
 	open := func() (*statusSocket, error) {
-		return openStatusSocket(path, func() Status { return Status{Role: "client", State: Up} }, log)
+		return openStatusSocket(path, func() Status { return Status{Role: "client", State: Up} }, nil, log)
 	}
 	s, err := open()
 	if err != nil {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +11,9 @@ import (
 	"time"
 )
 
-// statusSocket serves a Status as JSON over HTTP on a Unix socket.
+// statusSocket serves a Status and the commands of a client or server as JSON
+// over HTTP on a Unix socket: GET / answers with the Status, POST /NAME runs the
+// command of that name (see commands).
 type statusSocket struct {
 	path   string
 	server *http.Server
@@ -21,7 +22,7 @@ type statusSocket struct {
 
 // openStatusSocket makes the socket, readable by its owner only. A socket that
 // a dead process left is replaced, one that answers is an error.
-func openStatusSocket(path string, status func() Status, log *slog.Logger) (*statusSocket, error) {
+func openStatusSocket(path string, status func() Status, commands commands, log *slog.Logger) (*statusSocket, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("status socket: %w", err)
 	}
@@ -35,18 +36,18 @@ func openStatusSocket(path string, status func() Status, log *slog.Logger) (*sta
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(status())
+		answer(w, http.StatusOK, status())
 	})
+	mux.Handle("POST /{command}", commands)
 	s := &statusSocket{
 		path: path,
 		server: &http.Server{
-			Handler:           mux,
-			ReadHeaderTimeout: 5 * time.Second,
-			WriteTimeout:      5 * time.Second,
-			IdleTimeout:       time.Minute,
-			MaxHeaderBytes:    4 << 10,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			Handler:        mux,
+			ReadTimeout:    5 * time.Second,
+			WriteTimeout:   5 * time.Second,
+			IdleTimeout:    time.Minute,
+			MaxHeaderBytes: 4 << 10,
+			ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 		done: make(chan struct{}),
 	}

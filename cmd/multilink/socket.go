@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	runDir        = "/run/multilink" // where status sockets are by default
+	statusTimeout = 5 * time.Second
+	maxStatus     = 64 << 20 // bytes: thousands of clients
+)
+
+// addSocket gives a command the flag that names the status socket.
+func addSocket(cmd *cobra.Command, socket *string) {
+	cmd.Flags().StringVar(socket, "socket", "", "status socket (default: the only one in "+runDir+")")
+}
+
+// findSocket returns the socket to ask: the given one, else the only one in
+// dir that somebody listens on.
+func findSocket(given, dir string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	all, err := filepath.Glob(filepath.Join(dir, "*.sock"))
+	if err != nil {
+		return "", err
+	}
+	var live []string
+	for _, path := range all {
+		conn, err := net.DialTimeout("unix", path, statusTimeout)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			continue // its process was killed
+		}
+		if err == nil {
+			conn.Close()
+		}
+		live = append(live, path)
+	}
+	switch len(live) {
+	case 0:
+		return "", fmt.Errorf("no multilink client or server is running (no live socket in %s): start one, or name its socket with --socket", dir)
+	case 1:
+		return live[0], nil
+	}
+	return "", fmt.Errorf("several are running, choose one with --socket: %s", strings.Join(live, ", "))
+}
+
+// askStatus reads the status behind a socket into result.
+func askStatus(ctx context.Context, path string, result any) error {
+	return exchange(ctx, path, http.MethodGet, "", nil, result)
+}
+
+// ask runs a command of the client or server behind a socket and reads its
+// answer into result. What it refuses comes back as an error in its words.
+func ask(ctx context.Context, path, command string, arguments, result any) error {
+	body, err := json.Marshal(arguments)
+	if err != nil {
+		return err
+	}
+	return exchange(ctx, path, http.MethodPost, command, body, result)
+}
+
+// exchange is one request over a status socket and its answer.
+func exchange(ctx context.Context, path, method, command string, body []byte, result any) error {
+	client := http.Client{
+		Timeout: statusTimeout,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", path)
+			},
+		},
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://multilink/"+command, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return explainSocket(path, err)
+	}
+	defer response.Body.Close()
+	d := json.NewDecoder(io.LimitReader(response.Body, maxStatus))
+	if response.StatusCode != http.StatusOK {
+		var refused struct{ Error string }
+		if d.Decode(&refused) != nil || refused.Error == "" {
+			return fmt.Errorf("status socket %s: %s", path, response.Status)
+		}
+		return errors.New(refused.Error)
+	}
+	if err := d.Decode(result); err != nil {
+		return fmt.Errorf("status socket %s: %w", path, err)
+	}
+	return nil
+}
+
+// explainSocket says in a user's words why a socket does not answer.
+func explainSocket(path string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("status socket %s: permission denied: run it with sudo", path)
+	case errors.Is(err, syscall.ENOENT):
+		return fmt.Errorf("status socket %s does not exist: nothing is running under it", path)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("status socket %s does not answer: its process was killed ('multilink cleanup' removes what it left)", path)
+	}
+	return fmt.Errorf("status socket %s: %w", path, err)
+}
