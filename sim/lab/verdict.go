@@ -43,6 +43,7 @@ func (r *run) judge(result *report.Result, base baseline) {
 	result.Impair = r.impair
 	result.Measurements = scenario.Measurements(r.found.measurements)
 	result.Series = r.found.series
+	scenario.AddRegained(r.sc, result.Measurements, result.Series)
 	result.Emulator = r.found.health
 	result.Environment = r.machine
 	down, up := scenario.Capacity(r.sc)

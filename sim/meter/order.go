@@ -6,7 +6,7 @@ package meter
 
 // Order counts over packets that carry their own number, 0 up.
 type Order struct {
-	Received, Reordered int
+	Received, Reordered, Duplicates int
 
 	next uint64
 	seen []uint64 // one bit a number
@@ -20,6 +20,7 @@ func (o *Order) Arrive(n uint64) bool {
 		o.seen = append(o.seen, 0)
 	}
 	if o.seen[word]&bit != 0 {
+		o.Duplicates++
 		return false
 	}
 	o.seen[word] |= bit

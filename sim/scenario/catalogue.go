@@ -20,16 +20,16 @@ var reservedNames = []string{
 // dot leads to a group. What only some traffic of a kind has is added by
 // measuresOf.
 var measures = map[string][]string{
-	"tcp":  {"goodput", "bytes", "stall", "retransmits", "reordered", "failed"},
-	"udp":  {"goodput", "bytes", "stall", "sent", "loss", "reordered", "delay.p50", "delay.p95", "delay.p99"},
+	"tcp":  {"goodput", "bytes", "stall", "regained", "retransmits", "reordered", "failed"},
+	"udp":  {"goodput", "bytes", "stall", "regained", "sent", "loss", "duplicates", "reordered", "delay.p50", "delay.p95", "delay.p99"},
 	"rtp":  {"loss", "jitter", "mos", "delay.p50", "delay.p95", "delay.p99"},
 	"ping": {"sent", "loss", "rtt.min", "rtt.avg", "rtt.p50", "rtt.p95", "rtt.p99", "rtt.max", "rtt.mdev"},
-	"http": {"goodput", "bytes", "stall", "retransmits", "reordered", "failed", "fct.p50", "fct.p95", "fct.p99"},
+	"http": {"goodput", "bytes", "stall", "regained", "retransmits", "reordered", "failed", "fct.p50", "fct.p95", "fct.p99"},
 	"dns":  {"queries", "failed", "rtt.min", "rtt.avg", "rtt.p50", "rtt.p95", "rtt.p99", "rtt.max", "rtt.mdev"},
 }
 
 // linkMeasures are the measurements of a direction of a link.
-var linkMeasures = []string{"bytes", "packets", "dropped", "queued_max"}
+var linkMeasures = []string{"bytes", "packets", "dropped", "queued_max", "regained"}
 
 // names is a tree of what expressions can name. A node without fields is a
 // number, or anything at all where it is open.

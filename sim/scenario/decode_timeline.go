@@ -5,9 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
-// actionKeys are the keys each action has beyond "at" and "do".
+// actionKeys are the keys each action has beyond those that all have: "at",
+// "do", "every" and "until".
 var actionKeys = map[string][]string{
 	"blackhole":     {"link", "direction"},
 	"restore":       {"link", "direction"},
@@ -38,8 +40,16 @@ func (d *decoder) timeline(n *node, links map[string]*linkState, sc *Scenario) {
 	}
 	var actions []placed
 	d.list(n, func(item *node) {
-		if a, ok := d.action(item, links, sc); ok {
+		a, r, ok := d.action(item, links, sc)
+		if !ok {
+			return
+		}
+		for ; r.times > 0 && len(actions) < maxActions; r.times-- {
 			actions = append(actions, placed{a, item})
+			a.At += r.every
+		}
+		if r.times > 0 {
+			d.errorf(item.pos, "the timeline has more than %d actions", maxActions)
 		}
 	})
 	slices.SortStableFunc(actions, func(a, b placed) int { return cmp.Compare(a.At, b.At) })
@@ -50,8 +60,19 @@ func (d *decoder) timeline(n *node, links map[string]*linkState, sc *Scenario) {
 	}
 }
 
-func (d *decoder) action(n *node, links map[string]*linkState, sc *Scenario) (Action, bool) {
+// maxActions bounds a timeline, repetitions counted.
+const maxActions = 10_000
+
+// repetition is how often an action is done, and how far apart.
+type repetition struct {
+	every time.Duration
+	until time.Duration // no longer at that time
+	times int
+}
+
+func (d *decoder) action(n *node, links map[string]*linkState, sc *Scenario) (Action, repetition, bool) {
 	var a Action
+	var r repetition
 	before := len(d.errs)
 	ok := d.mapping(n, "an action", map[string]setter{
 		"at":        d.duration(&a.At),
@@ -60,15 +81,37 @@ func (d *decoder) action(n *node, links map[string]*linkState, sc *Scenario) (Ac
 		"direction": d.choice(&a.Direction, "up", "down", "both"),
 		"up":        elsewhere, "down": elsewhere, "both": elsewhere,
 		"client": d.config(&a.Client),
+		"every":  d.duration(&r.every),
+		"until":  d.duration(&r.until),
 	})
 	if !ok || !d.required(n, "an action", "at", "do") || a.Do == "" {
-		return a, false
+		return a, r, false
 	}
 	d.checkAction(n, &a)
-	if at := n.get("at"); sc.Duration > 0 && a.At > sc.Duration {
-		d.bad(at, "after the end of the run, at %s", sc.Duration)
+	d.checkRepetition(n, a.At, &r)
+	for key, t := range map[string]time.Duration{"at": a.At, "until": r.until} {
+		if sc.Duration > 0 && t > sc.Duration {
+			d.bad(n.get(key), "after the end of the run, at %s", sc.Duration)
+		}
 	}
-	return a, len(d.errs) == before
+	return a, r, len(d.errs) == before
+}
+
+// checkRepetition checks what stands under every and until, and counts.
+func (d *decoder) checkRepetition(n *node, at time.Duration, r *repetition) {
+	every, until := n.get("every"), n.get("until")
+	r.times = 1
+	switch {
+	case every == nil && until == nil:
+	case every == nil || until == nil:
+		d.errorf(n.pos, "every and until go together: the action is repeated from at on, until then")
+	case r.every < time.Millisecond:
+		d.bad(every, "must be at least 1ms")
+	case r.until <= at:
+		d.bad(until, "must be after at, %s", at)
+	default:
+		r.times = int((r.until - at + r.every - 1) / r.every)
+	}
 }
 
 func (d *decoder) do(dst *string) setter {
@@ -101,7 +144,7 @@ func (d *decoder) actionLink(dst *string, links map[string]*linkState) setter {
 func (d *decoder) checkAction(n *node, a *Action) {
 	own := actionKeys[a.Do]
 	for _, e := range n.entries {
-		if e.key == "at" || e.key == "do" || e.value.isNull() || slices.Contains(own, e.key) {
+		if slices.Contains([]string{"at", "do", "every", "until"}, e.key) || e.value.isNull() || slices.Contains(own, e.key) {
 			continue
 		}
 		if slices.Contains(slices.Concat(slices.Collect(maps.Values(actionKeys))...), e.key) {

@@ -81,6 +81,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"links.0.both.queue=100", "links.0.both.trace=x", "links.0.both.mtu=20", "links.0.both.loss={p: 1%}",
 		"traffic.0.kind=tpc", "traffic.0.interval=1s", "traffic.0.to=3", "traffic.0.via=air",
 		"timeline=[{at: 1s, do: explode}]", "timeline=[{at: 1s, do: plug}]", "timeline=[{at: 1s, do: plug, link: a, client: {}}]",
+		"timeline=[{at: 1s, do: rebind, link: a, every: 1s}]",
 	} {
 		root, err := parseTree("small", []byte(small))
 		if err != nil {

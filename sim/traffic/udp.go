@@ -225,13 +225,14 @@ func (s *stream) outcome() meter.Outcome {
 	t := meter.Sum(&s.meter)
 	out := meter.Outcome{
 		Values: map[string]any{
-			"goodput":   t.Goodput(s.Start, s.Start+s.Warmup, s.end()),
-			"bytes":     t.Bytes,
-			"stall":     t.Stall.Seconds(),
-			"sent":      s.sent,
-			"loss":      meter.Share(s.sent-s.order.Received, s.sent),
-			"reordered": meter.Share(s.order.Reordered, s.order.Received),
-			"delay":     s.delay.Percentiles(),
+			"goodput":    t.Goodput(s.Start, s.Start+s.Warmup, s.end()),
+			"bytes":      t.Bytes,
+			"stall":      t.Stall.Seconds(),
+			"sent":       s.sent,
+			"loss":       meter.Share(s.sent-s.order.Received, s.sent),
+			"duplicates": s.order.Duplicates,
+			"reordered":  meter.Share(s.order.Reordered, s.order.Received),
+			"delay":      s.delay.Percentiles(),
 		},
 		Series: map[string]report.Series{"goodput": t.Series(s.Start, s.end())},
 	}

@@ -122,13 +122,14 @@ func (g *datagrams) outcome() meter.Outcome {
 	g.receiver.close()
 	t := meter.Sum(&g.meter)
 	g.out.Values = map[string]any{
-		"goodput":   t.Goodput(g.Start, g.warm(), g.end()),
-		"bytes":     t.Bytes,
-		"stall":     t.Stall.Seconds(),
-		"sent":      g.sent,
-		"loss":      meter.Share(g.sent-g.order.Received, g.sent),
-		"reordered": meter.Share(g.order.Reordered, g.order.Received),
-		"delay":     g.delay.Percentiles(),
+		"goodput":    t.Goodput(g.Start, g.warm(), g.end()),
+		"bytes":      t.Bytes,
+		"stall":      t.Stall.Seconds(),
+		"sent":       g.sent,
+		"loss":       meter.Share(g.sent-g.order.Received, g.sent),
+		"duplicates": g.order.Duplicates,
+		"reordered":  meter.Share(g.order.Reordered, g.order.Received),
+		"delay":      g.delay.Percentiles(),
 	}
 	g.out.Series = map[string]report.Series{"goodput": t.Series(g.Start, g.end())}
 	if g.refused > 0 {

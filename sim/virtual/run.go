@@ -103,6 +103,7 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result,
 		found.measurements[sc.Baseline] = baseline
 	}
 	measurements := scenario.Measurements(found.measurements)
+	scenario.AddRegained(sc, measurements, found.series)
 	result := &report.Result{
 		Scenario: sc.Name, Backend: Backend, Seed: sc.Seed,
 		Measurements: measurements, Series: found.series,
