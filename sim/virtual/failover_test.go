@@ -1,0 +1,104 @@
+package virtual
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/multilink-vpn/multilink/sim/scenario"
+)
+
+// failoverSeeds is how many runs of each scenario TestFailover makes: few where
+// the suite runs with the race detector, 100 in `make unit`'s second pass.
+var failoverSeeds = flag.Int("failover-seeds", 3, "runs of each scenario of failing links")
+
+// failover is a shipped scenario as TestFailover runs it.
+type failover struct {
+	name string
+	set  []string // makes it shorter
+	// median bounds the median over the seeds of what measure names; the
+	// scenario's own expectations bound each run.
+	measure string
+	median  float64
+}
+
+// short is a download over links of half the rate, of five seconds.
+var short = []string{
+	"duration=5s", "links.0.both.rate=10mbit", "links.1.both.rate=10mbit", "timeline.0.at=3s",
+}
+
+var failovers = []failover{
+	{"silent-link-down", short, "dl.stall", 0.2},
+	{"silent-link-up", short, "ul.stall", 0.2},
+	{"silent-towards-client", short, "dl.stall", 0.2},
+	{"silent-towards-server", short, "dl.stall", 0.2},
+	{"link-deleted", short, "dl.stall", 0.12},
+	{"carrier-lost", short, "dl.stall", 0.12},
+	{"stream-silent-link", nil, "call.down.stall", 0.2},
+	{"stream-silent-towards-client", nil, "call.down.stall", 0.2},
+	{"stream-silent-towards-server", nil, "call.up.stall", 0.2},
+	{"stream-link-deleted", nil, "call.down.stall", 0.12},
+	{"stream-carrier-lost", nil, "call.down.stall", 0.12},
+}
+
+// TestFailover holds what the scenarios of failing links expect over many
+// moments at which the link fails. Every other run has jitter, and lets the
+// other link fail.
+func TestFailover(t *testing.T) {
+	for _, f := range failovers {
+		t.Run(f.name, func(t *testing.T) {
+			var found []float64
+			for seed := range *failoverSeeds {
+				found = append(found, f.run(t, seed))
+			}
+			slices.Sort(found)
+			median := found[len(found)/2]
+			t.Logf("%s: median %.3f, worst %.3f of %d", f.measure, median, found[len(found)-1], len(found))
+			if median > f.median {
+				t.Errorf("the median of %s is %.3f, at most %.3f", f.measure, median, f.median)
+			}
+		})
+	}
+}
+
+// run makes the run of a seed and returns what was measured.
+func (f failover) run(t *testing.T, seed int) float64 {
+	file := filepath.Join("../../scenarios", f.name+".yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := slices.Concat(f.set, []string{fmt.Sprintf("seed=%d", seed+1)})
+	if seed%2 == 1 {
+		set = append(set, "timeline.0.link=wan1", "links.0.both.jitter=2ms", "links.1.both.jitter=4ms")
+	}
+	sc, err := scenario.Parse(file, text, scenario.Options{Set: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Golden ratio: the moments are spread over the round trips and the
+	// timers of the product.
+	shift := time.Duration(float64(seed)*0.618034e9) % time.Second
+	for i := range sc.Timeline {
+		sc.Timeline[i].At += shift
+	}
+	r, err := Run(context.Background(), sc, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range r.Expectations {
+		if !e.OK {
+			t.Errorf("seed %d, at %v: %s: %s", seed+1, sc.Timeline[0].At, e.Expr, e.Sides())
+		}
+	}
+	v, ok := at(r.Measurements, f.measure).(float64)
+	if !ok {
+		t.Fatalf("seed %d: %s was not measured", seed+1, f.measure)
+	}
+	return v
+}
