@@ -27,8 +27,9 @@ type Host struct {
 // should share one state directory, or they undo forwarding under each other.
 //
 // What a dead process left under this name is undone first; Recovered tells
-// what. A kill switch alone stays in force until ApplyClient replaces it or
-// Undo removes it, so that nothing leaks while the client finds its server.
+// what. Only a kill switch and masquerading stay in force until ApplyClient or
+// ApplyServer replaces them or Undo removes them: nothing leaks while the
+// client finds its server, and connections through the server live on.
 // A live owner is ErrBusy, a dead one in another network namespace that still
 // exists ErrElsewhere.
 func Open(stateDir, tun string) (*Host, error) {
@@ -76,7 +77,7 @@ func (h *Host) claim() error {
 	return writeJournal(h.env.stateDir, journal{owner: me, changes: h.changes})
 }
 
-// takeOver undoes what a dead owner left, except a kill switch.
+// takeOver undoes what a dead owner left, except a guard.
 func (h *Host) takeOver(old journal) error {
 	if elsewhere(old.owner, h.env.owner) && namespaceExists(old.owner.NetNS) {
 		return fmt.Errorf("hostnet: TUN device %s, net:[%d]: %w", old.owner.TUN, old.owner.NetNS, ErrElsewhere)
@@ -86,7 +87,9 @@ func (h *Host) takeOver(old journal) error {
 		if !ok || !guard.Guard || old.owner.NetNS != h.env.owner.NetNS || old.owner.Boot != h.env.owner.Boot {
 			return false
 		}
-		h.changes = append(h.changes, c)
+		if len(h.changes) == 0 { // one journal line is enough, however often processes died
+			h.changes = append(h.changes, c)
+		}
 		return true
 	})
 	h.recovered = removed
@@ -149,7 +152,7 @@ func (h *Host) apply(changes []change) error {
 		return err
 	}
 	defer unlock()
-	kept := slices.Clone(h.changes) // a kill switch taken over
+	kept := slices.Clone(h.changes) // a guard taken over
 	for _, c := range changes {
 		if err := h.make(c); err != nil {
 			return errors.Join(err, h.rollBack(kept))
@@ -176,7 +179,7 @@ func (h *Host) make(c change) error {
 func (h *Host) rollBack(keep []change) error {
 	guarded := slices.ContainsFunc(keep, func(c change) bool { return c.kind() == (*nftChange)(nil).kind() })
 	_, err := h.env.revert(journal{owner: h.env.owner, changes: h.changes[len(keep):]}, func(c change) bool {
-		// Of a kill switch taken over, the table is the new one by now.
+		// Of a guard taken over, the table is the new one by now.
 		return guarded && c.kind() == (*nftChange)(nil).kind()
 	})
 	if err != nil {

@@ -19,8 +19,11 @@ func tableName(tun string) string { return "multilink-" + tun }
 // nftChange makes an nftables table of the tunnel's own, in one transaction.
 type nftChange struct {
 	Table string `json:"table"`
-	// Guard says that the table holds a kill switch, which has to outlive
-	// its process until the next one takes over.
+	// Guard says that the table has to outlive its process until the next one
+	// takes over: it holds a kill switch, or it masquerades. Without a table
+	// that translates addresses the kernel stops to track connections, and
+	// packets of those that went on meanwhile are no longer translated: a
+	// server's restart would end every connection through it.
 	Guard bool `json:"guard,omitempty"`
 	// Adopted says that the table there is was left by this tunnel's last
 	// process and is to be replaced.

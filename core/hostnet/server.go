@@ -42,7 +42,7 @@ func (h *Host) serverChanges(p ServerPlan) ([]change, error) {
 		return nil, err
 	}
 	changes := []change{
-		&nftChange{Table: tableName(p.TUN), Adopted: len(h.changes) > 0, fill: serverTable(p)},
+		&nftChange{Table: tableName(p.TUN), Guard: len(p.Masquerade) > 0, Adopted: len(h.changes) > 0, fill: serverTable(p)},
 		&tunChange{Name: p.TUN, MTU: p.MTU},
 	}
 	for _, prefix := range p.Addresses {

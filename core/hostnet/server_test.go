@@ -205,3 +205,33 @@ func TestServerDropsSpoofedClients(t *testing.T) {
 		}
 	})
 }
+
+// A server that was killed, however often, goes on translating addresses until
+// the next one does, so that the kernel keeps its connections.
+func TestServerMasqueradesOnAfterKill(t *testing.T) {
+	enterNamespace(t)
+	makeClientHost(t)
+	before := snapshot(t)
+	state := t.TempDir()
+	h := open(t, state, testTUN)
+	must(t, h.ApplyServer(serverPlan()))
+	noted := 0
+	for i := range 3 {
+		kill(t, h)
+		h = open(t, state, testTUN)
+		if got := readSysctl(t, "net/ipv4/ip_forward"); got != "0" {
+			t.Errorf("ip_forward is %s after a kill, want 0", got)
+		}
+		if after := snapshot(t); !strings.Contains(after, "postrouting") {
+			t.Fatalf("the table is gone:\n%s", after)
+		}
+		must(t, h.ApplyServer(serverPlan()))
+		if i == 0 {
+			noted = len(h.changes)
+		} else if n := len(h.changes); n != noted {
+			t.Errorf("%d changes in the journal, %d before: it grows with every kill", n, noted)
+		}
+	}
+	must(t, h.Undo())
+	wantSame(t, "after undo", before, snapshot(t))
+}
