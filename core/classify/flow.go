@@ -44,6 +44,28 @@ func Flow(p []byte) uint32 {
 	return h.sum()
 }
 
+// Answer returns what Flow gives for the other direction of the flow of p.
+func Answer(p []byte) uint32 {
+	h := hash(fnvOffset)
+	from, to := p[12:16], p[16:20]
+	if p[0]>>4 == 4 {
+		h = h.add(uint32(p[9]))
+	} else {
+		from, to = p[8:24], p[24:40]
+		h = h.add(uint32(p[6]))
+	}
+	for _, address := range [2][]byte{to, from} {
+		for ; len(address) >= 4; address = address[4:] {
+			h = h.add(binary.BigEndian.Uint32(address))
+		}
+	}
+	if t := ports(p); t >= 0 {
+		v := binary.BigEndian.Uint32(p[t:])
+		h = h.add(v<<16 | v>>16)
+	}
+	return h.sum()
+}
+
 // ports returns the offset of the transport's ports, or -1 where there are
 // none or they cannot be seen in every packet of the flow (fragments).
 func ports(p []byte) int {

@@ -73,3 +73,22 @@ func FuzzFlow(f *testing.F) {
 		}
 	})
 }
+
+func TestAnswer(t *testing.T) {
+	there := udp4(func([]byte) {})
+	back := udp4(func(p []byte) {
+		copy(p[12:], []byte{10, 0, 0, 2, 10, 0, 0, 1, 0x17, 0x70, 0x13, 0x88})
+	})
+	if Answer(there) != Flow(back) || Answer(back) != Flow(there) || Flow(there) == Flow(back) {
+		t.Error("the two directions of an IPv4 flow do not fit")
+	}
+	v6 := func(from, to byte, ports ...byte) []byte {
+		p := make([]byte, 44)
+		p[0], p[5], p[6], p[23], p[39] = 0x60, 4, gso.ProtocolUDP, from, to
+		copy(p[40:], ports)
+		return p
+	}
+	if Answer(v6(1, 2, 0, 5, 0, 6)) != Flow(v6(2, 1, 0, 6, 0, 5)) {
+		t.Error("the two directions of an IPv6 flow do not fit")
+	}
+}

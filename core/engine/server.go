@@ -288,7 +288,7 @@ func (s *Server) newDriver(c *serverSession) (*driver, error) {
 	}
 	return newDriver(s.clock, session.Config{
 		Send: side.send, Reorder: side.reorder,
-		LearnPaths: true, MTU: c.mtu, Seed: randv2.Uint64(),
+		LearnPaths: true, FollowLatency: true, MTU: c.mtu, Seed: randv2.Uint64(),
 	}, s.device, keeper.admit)
 }
 

@@ -87,7 +87,8 @@ const lossGain = 1.0 / 1024
 type delayEstimator struct {
 	smoothed time.Duration
 	last     time.Duration
-	jitter   time.Duration // mean step between samples
+	before   [2]time.Duration // the two samples before the last
+	jitter   time.Duration    // mean step between samples
 	floor    minFilter
 	// idle is the delay above the floor that packets see while the link has
 	// next to nothing to carry: jitter that is not a queue. On a FIFO link
@@ -108,9 +109,11 @@ const (
 func (e *delayEstimator) add(now core.Time, newest, least time.Duration, light bool) {
 	if !e.seen {
 		e.smoothed, e.last, e.seen = newest, newest, true
+		e.before = [2]time.Duration{newest, newest}
 	}
 	e.jitter += ((newest - e.last).Abs() - e.jitter) / 16
 	e.smoothed += (newest - e.smoothed) / 16
+	e.before = [2]time.Duration{e.last, e.before[0]}
 	e.last = newest
 	e.floor.add(now, least)
 	if !light {
@@ -127,4 +130,11 @@ func (e *delayEstimator) add(now core.Time, newest, least time.Duration, light b
 		e.idle = 0
 	}
 	e.idle = min(e.idle, idleMax)
+}
+
+// recent is the median of the last three samples: it follows a change within
+// two of them and takes no notice of one that stands alone.
+func (e *delayEstimator) recent() time.Duration {
+	a, b, c := e.last, e.before[0], e.before[1]
+	return max(min(a, b), min(max(a, b), c))
 }

@@ -13,6 +13,7 @@ type Estimate struct {
 	MinRTT           time.Duration
 	Base             time.Duration // one-way delay of the empty link, plus an unknown constant
 	Delay            time.Duration // one-way delay a datagram sent now would see, same constant
+	Recent           time.Duration // one-way delay that the last datagrams saw, same constant
 	Jitter           time.Duration
 	Rate             float64 // delivery rate, bytes/s
 	Loss             float64
@@ -34,6 +35,7 @@ func (s *Sender) Estimate() Estimate {
 	}
 	e.MinRTT = s.rtt.floor.get()
 	e.Base = s.baseDelay()
+	e.Recent = s.delay.recent()
 	if e.Starting {
 		// The rate is not known yet: what was seen last has to do.
 		e.Delay = max(e.Base, s.window.recentLeast())

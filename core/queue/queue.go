@@ -6,7 +6,8 @@
 // Packets wait per flow bucket and the buckets take turns by deficit round
 // robin, new ones first, as in FQ-CoDel (RFC 8290): a sparse flow never waits
 // behind a bulk one. In place of CoDel's fixed target stands a signal that
-// knows the links' rates and delays, see Conditions.
+// knows the links' rates and delays, see Conditions. Packets of low latency
+// wait apart, see Urgent.
 package queue
 
 import (
@@ -113,10 +114,7 @@ func (q *Queue) Push(now core.Time, p *packet.Packet, c Conditions) Verdict {
 	b.bytes += len(p.Data)
 	q.packets++
 	q.bytes += len(p.Data)
-	switch {
-	case b.id == wire.Unordered:
-		q.current = nil // it goes before whoever's turn it is, and takes none
-	case !b.listed:
+	if b.id != wire.Unordered && !b.listed {
 		b.listed, b.deficit = true, quantum
 		q.fresh.push(b)
 	}
@@ -146,12 +144,35 @@ func (b *bucket) compact() {
 // reference to the caller. last says that the turn has ended with it.
 func (q *Queue) Take(i int) (p *packet.Packet, last bool) {
 	b := q.turn()
-	p = b.packets[b.head+i]
+	p = q.remove(b, i)
+	if b.deficit -= len(p.Data); b.len() > 0 && b.deficit > 0 {
+		return p, false
+	}
+	q.Pass()
+	return p, true
+}
+
+// Urgent is the number of packets of low latency that wait. They are not part
+// of the turns: TakeUrgent removes the first of them, of which there must be
+// one.
+func (q *Queue) Urgent() int {
+	if b := q.buckets[wire.Unordered]; b != nil {
+		return b.len()
+	}
+	return 0
+}
+
+// TakeUrgent removes the first packet of low latency and passes its reference
+// to the caller.
+func (q *Queue) TakeUrgent() *packet.Packet { return q.remove(q.buckets[wire.Unordered], 0) }
+
+// remove takes the i-th packet out of a bucket.
+func (q *Queue) remove(b *bucket, i int) *packet.Packet {
+	p := b.packets[b.head+i]
 	copy(b.packets[b.head+1:b.head+i+1], b.packets[b.head:b.head+i])
 	b.packets[b.head] = nil
 	b.head++
 	b.bytes -= len(p.Data)
-	b.deficit -= len(p.Data)
 	q.packets--
 	q.bytes -= len(p.Data)
 	p.Header.Sequence = q.sequence
@@ -159,20 +180,12 @@ func (q *Queue) Take(i int) (p *packet.Packet, last bool) {
 	if b.len() == 0 {
 		b.packets, b.head = b.packets[:0], 0
 	}
-	if b.len() > 0 && (b.deficit > 0 || b.id == wire.Unordered) {
-		return p, false
-	}
-	q.Pass()
-	return p, true
+	return p
 }
 
-// turn returns the bucket whose turn it is. The queue must not be empty.
+// turn returns the bucket whose turn it is. A packet must be Waiting.
 func (q *Queue) turn() *bucket {
 	for q.current == nil {
-		if u := q.buckets[wire.Unordered]; u != nil && u.len() > 0 {
-			q.current = u
-			break
-		}
 		list := &q.fresh
 		if list.n == 0 {
 			list = &q.old
@@ -200,7 +213,7 @@ func (q *Queue) turn() *bucket {
 
 // Pass ends the turn of the present bucket: the next one is asked.
 func (q *Queue) Pass() {
-	if b := q.current; b != nil && b.id != wire.Unordered {
+	if b := q.current; b != nil {
 		list := &q.fresh
 		if list.n == 0 || list.front() != b {
 			list = &q.old
@@ -233,6 +246,9 @@ func (q *Queue) Forget(id core.LinkID) { q.carried[id] = nil }
 // Empty tells whether nothing waits.
 func (q *Queue) Empty() bool { return q.packets == 0 }
 
+// Waiting tells whether a packet waits that is not urgent.
+func (q *Queue) Waiting() bool { return q.packets > q.Urgent() }
+
 // Total is the number of bytes waiting, of all buckets.
 func (q *Queue) Total() int { return q.bytes }
 
@@ -241,7 +257,7 @@ func (q *Queue) Flows() int { return q.fresh.n + q.old.n }
 
 // Len is the number of packets of the bucket whose turn it is.
 func (q *Queue) Len() int {
-	if q.Empty() {
+	if !q.Waiting() {
 		return 0
 	}
 	return q.turn().len()
@@ -249,7 +265,7 @@ func (q *Queue) Len() int {
 
 // Bytes is the number of bytes of the bucket whose turn it is.
 func (q *Queue) Bytes() int {
-	if q.Empty() {
+	if !q.Waiting() {
 		return 0
 	}
 	return q.turn().bytes

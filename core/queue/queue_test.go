@@ -39,7 +39,10 @@ func TestUnorderedBucket(t *testing.T) {
 	p := packetOf(o, 100, 7)
 	p.Header.Flags = wire.LowLatency
 	q.Push(1, p, Conditions{})
-	if p, _ := q.Take(0); p.Header.Bucket != wire.Unordered {
+	if q.Urgent() != 1 || q.Waiting() || q.Empty() || q.Len() != 0 {
+		t.Errorf("%d urgent, waiting %v, empty %v, %d in turn", q.Urgent(), q.Waiting(), q.Empty(), q.Len())
+	}
+	if p := q.TakeUrgent(); p.Header.Bucket != wire.Unordered {
 		t.Errorf("bucket %d", p.Header.Bucket)
 	}
 	for flow := range uint32(1000) {
@@ -80,13 +83,22 @@ func TestTakeModel(t *testing.T) {
 				model[b] = append(model[b], p)
 				packets++
 				bytes += len(p.Data)
+			case q.Urgent() != len(model[wire.Unordered]):
+				t.Fatalf("%d urgent, want %d", q.Urgent(), len(model[wire.Unordered]))
 			case k == 0:
 				q.Pass()
+			case q.Urgent() > 0 && (k == 1 || !q.Waiting()):
+				m, p := model[wire.Unordered], q.TakeUrgent()
+				if p != m[0] || p.Header.Sequence != sequence {
+					t.Fatalf("another packet, or sequence %d and not %d", p.Header.Sequence, sequence)
+				}
+				sequence++
+				packets--
+				bytes -= len(p.Data)
+				model[wire.Unordered] = m[1:]
+				p.Release()
 			default:
 				b := q.At(0).Bucket
-				if len(model[wire.Unordered]) > 0 && b != wire.Unordered {
-					t.Fatal("a packet goes before one of low latency")
-				}
 				m := model[b]
 				if q.Len() != len(m) {
 					t.Fatalf("%d packets of bucket %d, want %d", q.Len(), b, len(m))

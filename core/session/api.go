@@ -21,7 +21,7 @@
 //
 // The files follow a packet: send.go takes it from the TUN and dispatches it,
 // receive.go opens it at the other end, report.go acknowledges it, repair.go
-// sends it again when it is lost. links.go, liveness.go and path.go look after
+// sends it again when it is lost. realtime.go sends what wants low latency. links.go, liveness.go and path.go look after
 // the links.
 package session
 
@@ -59,6 +59,9 @@ type Config struct {
 	// each new one after a path challenge (RFC 9000, section 8.2): the server.
 	// Otherwise paths are what AddLink said: the client.
 	LearnPaths bool
+	// FollowLatency makes the session send the packets of a flow with low
+	// latency as long as the peer does so with its half: the server.
+	FollowLatency bool
 	// MTU is the largest inner packet in bytes, for clamping MSS; 0:
 	// wire.DefaultMTU.
 	MTU int

@@ -76,7 +76,7 @@ var wholeStrategy = Strategy{Scheduler: "wrr", RateControl: true, Retransmit: tr
 func newWorld(t testing.TB, st Strategy, reorder string) *world {
 	w := &world{t: t, now: core.Time(time.Hour), random: rand.New(rand.NewPCG(1, 2))}
 	for i := range w.ends {
-		s, err := New(Config{Send: st, Reorder: reorder, LearnPaths: i == server, Seed: uint64(i)}, w.now)
+		s, err := New(Config{Send: st, Reorder: reorder, LearnPaths: i == server, FollowLatency: i == server, Seed: uint64(i)}, w.now)
 		if err != nil {
 			t.Fatal(err)
 		}

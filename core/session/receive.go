@@ -88,6 +88,7 @@ func (s *Session) receivePacket(l *linkState, body []byte, out *Output) {
 		return
 	}
 	s.gotData = s.now
+	s.follow(h.Flags, data)
 	s.counters.RxPackets++
 	s.counters.RxBytes += uint64(len(data))
 	s.arrival = reseq.Arrival{

@@ -32,6 +32,7 @@ func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
 		return
 	}
 	flow := classify.Flow(p.Data)
+	flags := s.mark(p.Data, flow)
 	for cur.Left() > 0 {
 		n := cur.NextLen()
 		if n > s.cfg.MTU {
@@ -46,6 +47,7 @@ func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
 		h.Data = h.Data[:n]
 		cur.Next(h.Data)
 		h.Flow = flow
+		h.Header.Flags |= flags
 		if p.Partial || p.Segment > 0 {
 			h.Header.Flags |= wire.Partial
 		}
@@ -92,7 +94,8 @@ func (s *Session) pump(out *Output) {
 		return
 	}
 	s.look()
-	for passes := 0; !s.queue.Empty() && len(s.view.Links) > 0; {
+	s.sendUrgent(out)
+	for passes := 0; s.queue.Waiting() && len(s.view.Links) > 0; {
 		s.view.Flows = s.queue.Flows()
 		c, wake, ok := s.sched.Pick(&s.view)
 		switch {
@@ -149,39 +152,38 @@ func (s *Session) refresh(v *sched.Link) {
 // returns how many left.
 func (s *Session) dispatch(c sched.Choice, out *Output) int {
 	n := 0
-	for last := false; n < c.Count && !last && c.From < s.queue.Len(); {
+	for last, open := false, true; open && !last && n < c.Count && c.From < s.queue.Len(); n++ {
 		var p *packet.Packet
 		p, last = s.queue.Take(c.From)
-		n++
-		p.Sent = s.now
-		copies := c.Links&(c.Links-1) != 0
-		if copies {
-			p.Header.Flags |= wire.Copy
-		}
-		open := true
-		for i := range s.view.Links {
-			v := &s.view.Links[i]
-			if !c.Links.Has(v.ID) {
-				continue
-			}
-			l := s.links[v.ID]
-			s.queue.Carried(v.ID, p)
-			size := s.sendPacket(l, p, p.Header, out)
-			s.sched.Sent(s.now, v.ID, size)
-			s.refresh(v)
-			open = open && v.Open
-		}
-		s.counters.TxPackets++
-		s.counters.TxBytes += uint64(len(p.Data))
-		p.Release()
-		if !open {
-			break
-		}
-	}
-	if n > 0 {
-		s.sentData = s.now
+		open = s.sendOn(c.Links, p, out)
 	}
 	return n
+}
+
+// sendOn sends a packet that was taken from the queue on each of the links,
+// gives its reference back, and tells whether all of them are still open.
+func (s *Session) sendOn(links sched.Set, p *packet.Packet, out *Output) (open bool) {
+	p.Sent = s.now
+	if copies := links&(links-1) != 0; copies {
+		p.Header.Flags |= wire.Copy
+	}
+	open = true
+	for i := range s.view.Links {
+		v := &s.view.Links[i]
+		if !links.Has(v.ID) {
+			continue
+		}
+		s.queue.Carried(v.ID, p)
+		size := s.sendPacket(s.links[v.ID], p, p.Header, out)
+		s.sched.Sent(s.now, v.ID, size)
+		s.refresh(v)
+		open = open && v.Open
+	}
+	s.counters.TxPackets++
+	s.counters.TxBytes += uint64(len(p.Data))
+	s.sentData = s.now
+	p.Release()
+	return open
 }
 
 // sendPacket seals p for a link and returns its outer size in bytes.

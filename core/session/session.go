@@ -44,6 +44,8 @@ type Session struct {
 	report    []byte // scratch for a body of frames
 	lost      []link.Lost
 	ackLink   core.LinkID // carries the reports
+	urgent    urgentLink
+	answers   *answers // flows whose peer wants low latency; nil: not followed
 
 	now      core.Time // of the call under way
 	wake     core.Time // when the scheduler wants to be asked again
@@ -71,6 +73,9 @@ func New(cfg Config, now core.Time) (*Session, error) {
 		wake:   core.Never,
 	}
 	s.env.Pool = s.pool
+	if cfg.FollowLatency {
+		s.answers = &answers{}
+	}
 	var err error
 	if s.sched, err = sched.New(cfg.Send.Scheduler); err != nil {
 		return nil, err

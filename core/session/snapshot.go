@@ -79,6 +79,12 @@ type Counters struct {
 	DropUnknownLink uint64 `json:"drop_unknown_link"` // link is gone
 	DropPath        uint64 `json:"drop_path"`         // nothing sent: the path is not validated
 
+	TxLowLatency uint64 `json:"tx_low_latency"` // inner packets sent with low latency
+	RxLowLatency uint64 `json:"rx_low_latency"` // the same that came
+	// UrgentSwitches counts how often another link became the one of lowest
+	// latency.
+	UrgentSwitches uint64 `json:"low_latency_switches"`
+
 	Reordered    uint64 `json:"reordered"`     // arrived out of order
 	Held         uint64 `json:"held"`          // waited in the resequencer
 	GapsSkipped  uint64 `json:"gaps_skipped"`  // sequences given up

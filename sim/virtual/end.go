@@ -31,7 +31,7 @@ func (s *Simulation) newEnd(index int, st Strategy, origin time.Duration) (*end,
 	e := &end{sim: s, index: index, next: never, origin: core.Time(origin)}
 	var err error
 	e.session, err = session.New(session.Config{
-		Send: st.Send, Reorder: st.Reorder, LearnPaths: index == server, MTU: s.cfg.MTU,
+		Send: st.Send, Reorder: st.Reorder, LearnPaths: index == server, FollowLatency: index == server, MTU: s.cfg.MTU,
 		Seed: s.seedOf("session", [...]string{client: "client", server: "server"}[index]),
 	}, e.now())
 	return e, err
