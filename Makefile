@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.release=$(VERSION)
 E2E_TIMEOUT := 20m
 
-.PHONY: all build go demo test lint unit e2e e2e-full fuzz install clean help
+.PHONY: all build go demo bench test lint unit e2e e2e-full fuzz install clean help
 
 all: build
 
@@ -20,6 +20,10 @@ build: go ## bin/multilink and bin/multilink-sim
 
 demo: build ## a download over two links, one of which is unplugged (root)
 	bin/multilink-sim demo
+
+bench: build ## speed against wireguard-go, in pairs; writes bin/bench.json (root, a quiet machine)
+	go build -trimpath -modfile=scripts/tools/go.mod -o bin/wireguard-go golang.zx2c4.com/wireguard
+	bin/multilink-sim bench --wireguard bin/wireguard-go --json bin/bench.json
 
 test: lint unit e2e ## all that CI runs
 

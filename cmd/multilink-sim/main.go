@@ -104,7 +104,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.err)
 	root.AddCommand(
 		a.listCommand(), a.checkCommand(), a.schemaCommand(), a.runCommand(), a.compareCommand(), a.mergeCommand(),
-		a.demoCommand(), a.shellCommand(), a.doctorCommand(), a.versionCommand(),
+		a.demoCommand(), a.benchCommand(), a.shellCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -1,0 +1,114 @@
+package bench
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/vishvananda/netns"
+)
+
+// multilinkSpec says which of several tunnels of the product side by side one
+// is, and how it is set.
+type multilinkSpec struct {
+	name   string
+	number int // of its port, its pool and its devices
+	links  int
+	client map[string]any // more of its configuration
+}
+
+// startMultilink starts a server and a client of the product.
+func startMultilink(w *world, binary, folder string, spec multilinkSpec) (*tunnel, error) {
+	folder = filepath.Join(folder, fmt.Sprintf("multilink%d", spec.number))
+	t := &tunnel{
+		name:   spec.name,
+		world:  w,
+		client: netip.AddrFrom4([4]byte{10, 80, byte(spec.number), 2}),
+		server: netip.AddrFrom4([4]byte{10, 80, byte(spec.number), 1}),
+	}
+	serverKey, err := keygen(binary, filepath.Join(folder, "server"))
+	if err != nil {
+		return nil, err
+	}
+	clientKey, err := keygen(binary, filepath.Join(folder, "client"))
+	if err != nil {
+		return nil, err
+	}
+	port := 5410 + spec.number
+	device := fmt.Sprintf("ml%d", spec.number)
+	server := map[string]any{
+		"listen":    fmt.Sprintf(":%d", port),
+		"addresses": map[string]any{"pool4": netip.PrefixFrom(t.server, 24).Masked().String()},
+		"tun":       map[string]any{"name": device},
+		"clients":   []any{map[string]any{"name": "bench", "public_key": clientKey}},
+	}
+	var allow []string
+	for i := range spec.links {
+		allow = append(allow, cableName(i))
+	}
+	client := map[string]any{
+		"server": fmt.Sprintf("%s:%d", serverHost, port), "server_key": serverKey,
+		"tun":        map[string]any{"name": device},
+		"interfaces": map[string]any{"allow": allow},
+		"routes":     map[string]any{"default": false, "mark": 0x4d00 + spec.number, "table": 0x4d00 + spec.number},
+		"dns":        map[string]any{"mode": "off"},
+	}
+	for key, value := range spec.client {
+		client[key] = value
+	}
+	for _, end := range []struct {
+		name string
+		keys map[string]any
+	}{{"server", server}, {"client", client}} {
+		ns := w.server
+		if end.name == "client" {
+			ns = w.client
+		}
+		p, err := startEnd(ns, binary, filepath.Join(folder, end.name), end.name, end.keys)
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+		t.programs = append(t.programs, p)
+	}
+	return t, nil
+}
+
+// startEnd starts one end with its configuration and state in folder.
+func startEnd(ns netns.NsHandle, binary, folder, end string, keys map[string]any) (*program, error) {
+	keys["private_key_file"] = filepath.Join(folder, "private.key")
+	keys["status_socket"] = filepath.Join(folder, "status.sock")
+	keys["state_dir"] = folder
+	text, err := toml.Marshal(keys)
+	if err != nil {
+		return nil, fmt.Errorf("configuration of the %s: %w", end, err)
+	}
+	config := filepath.Join(folder, "config.toml")
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		return nil, err
+	}
+	return start(ns, folder, end, exec.Command(binary, end, "--config", config))
+}
+
+// keygen makes a private key in folder, which it makes too, and returns the
+// public one.
+func keygen(binary, folder string) (string, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", err
+	}
+	text, err := exec.Command(binary, "keygen").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s keygen: %w", binary, err)
+	}
+	var keys struct {
+		Private string `toml:"private_key"`
+		Public  string `toml:"public_key"`
+	}
+	if err := toml.Unmarshal(text, &keys); err != nil || keys.Private == "" || keys.Public == "" {
+		return "", fmt.Errorf("%s keygen printed no private_key and public_key: %q", binary, text)
+	}
+	return keys.Public, os.WriteFile(filepath.Join(folder, "private.key"), []byte(keys.Private+"\n"), 0o600)
+}

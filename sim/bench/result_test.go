@@ -1,0 +1,103 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// measured is a result of three pairs with the given figures of one stream.
+func measured(product, reference []float64) *Result {
+	r := newResult(Options{Pairs: len(product), Time: time.Second})
+	for i := range product {
+		r.add(productName, "tcp1-down.goodput", product[i])
+		r.add(referenceName, "tcp1-down.goodput", reference[i])
+	}
+	r.finish(0)
+	return r
+}
+
+func TestRatioIsOfPairs(t *testing.T) {
+	r := measured([]float64{4e9, 6e9, 2e9}, []float64{2e9, 2e9, 1e9})
+	if len(r.Comparisons) != 1 {
+		t.Fatalf("%d comparisons, want the one that has figures", len(r.Comparisons))
+	}
+	c := r.Comparisons[0]
+	if c.Median != 2 || c.Low != 2 || c.High != 3 {
+		t.Errorf("median %v from %v to %v, want 2 from 2 to 3", c.Median, c.Low, c.High)
+	}
+	if got := c.verdict(); got != "goal reached" {
+		t.Errorf("%v of goal 1.8 and aim 2.2 is %q", c.Median, got)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	tests := []struct {
+		c    Comparison
+		want string
+	}{
+		{Comparison{Median: 1.7, Goal: 1.8, Aim: 2.2}, "MISSED"},
+		{Comparison{Median: 2.2, Goal: 1.8, Aim: 2.2}, "aim reached"},
+		{Comparison{Median: 0.6, Goal: 0.5, Aim: 0.2, Less: true}, "MISSED"},
+		{Comparison{Median: 0.3, Goal: 0.5, Aim: 0.2, Less: true}, "goal reached"},
+		{Comparison{Median: 3}, ""},
+	}
+	for _, test := range tests {
+		if got := test.c.verdict(); got != test.want {
+			t.Errorf("%+v: %q, want %q", test.c, got, test.want)
+		}
+	}
+}
+
+func TestAddedRoundTripIsADifference(t *testing.T) {
+	r := newResult(Options{Pairs: 1, Time: time.Second})
+	r.add(productName, "ping.ping", 0.0005)
+	r.add(bareName, "ping.ping", 0.0002)
+	r.finish(0)
+	if len(r.Comparisons) != 1 || r.Comparisons[0].Median < 0.299 || r.Comparisons[0].Median > 0.301 {
+		t.Errorf("got %+v, want 0.3 ms added", r.Comparisons)
+	}
+}
+
+func TestNoise(t *testing.T) {
+	calm := map[string][]float64{"x": {1, 1.2, 1.1}}
+	if got := noise(0.01, calm); len(got) != 0 {
+		t.Errorf("a calm machine is noisy: %v", got)
+	}
+	if got := noise(0.03, calm); len(got) != 1 || !strings.Contains(got[0], "hypervisor") {
+		t.Errorf("stolen time gives %v", got)
+	}
+	if got := noise(0, map[string][]float64{"x": {1, 2, 1}}); len(got) != 1 || !strings.Contains(got[0], "x of wireguard-go") {
+		t.Errorf("drift gives %v", got)
+	}
+}
+
+func TestPrintTellsEverything(t *testing.T) {
+	r := measured([]float64{3e9, 3e9}, []float64{2e9, 4e9})
+	var out bytes.Buffer
+	r.Print(&out)
+	for _, want := range []string{"3.00 Gbit/s", "tcp1-down.goodput / wireguard-go", "MISSED", "too noisy"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	tests := map[string]Options{
+		"no pair":     {Time: time.Second},
+		"no time":     {Pairs: 1},
+		"no exercise": {Pairs: 1, Time: time.Second, Only: []string{"tcp9"}},
+	}
+	for name, o := range tests {
+		if _, err := chosen(o); !errors.Is(err, ErrUsage) {
+			t.Errorf("%s: %v, want an error of usage", name, err)
+		}
+	}
+	list, err := chosen(Options{Pairs: 1, Time: time.Second, Only: []string{"ping", "udp-64"}})
+	if err != nil || len(list) != 2 {
+		t.Errorf("%d exercises, %v: want 2", len(list), err)
+	}
+}
