@@ -40,6 +40,11 @@ const (
 	probeFade   = 10 * time.Second // a link down for longer is probed as if idle
 )
 
+// lonelyPatience is how much longer the last link that works may be silent: it
+// could be the reports that are lost. After that packets wait, instead of being
+// lost one by one.
+const lonelyPatience = time.Second
+
 // limits returns after how much silence a link is suspect and down.
 func (l *linkState) limits() (suspectAfter, downAfter time.Duration) {
 	e := l.tx.Estimate()
@@ -56,7 +61,7 @@ func (s *Session) judge(l *linkState, out *Output) {
 	silence := l.tx.Silence(s.now)
 	suspectAfter, downAfter := l.limits()
 	switch {
-	case silence >= downAfter && s.others(l):
+	case silence >= s.downAfter(l, downAfter):
 		l.health, l.probes, l.silentFrom = down, 0, s.now
 		s.lost = l.tx.Close(s.lost[:0])
 		s.repair(l, out)
@@ -95,10 +100,15 @@ func (s *Session) judgeDue(l *linkState) core.Time {
 	if l.health == up {
 		return max(silent.Add(suspectAfter), s.now+1)
 	}
-	if !s.others(l) {
-		return core.Never
+	return max(silent.Add(s.downAfter(l, downAfter)), s.now+1)
+}
+
+// downAfter is after how much silence a link is down, given its limit.
+func (s *Session) downAfter(l *linkState, limit time.Duration) time.Duration {
+	if s.others(l) {
+		return limit
 	}
-	return max(silent.Add(downAfter), s.now+1)
+	return limit + lonelyPatience
 }
 
 // probeDue is when a link is to be probed next.

@@ -43,6 +43,7 @@ func (s *Session) worthRepair(p *packet.Packet, srtt time.Duration) bool {
 func (s *Session) resend(lostOn *linkState, number uint64, p *packet.Packet, out *Output) {
 	best := s.earliest(nil, nil)
 	if best == nil {
+		s.strand(p)
 		return
 	}
 	p.Tries++

@@ -90,7 +90,7 @@ const maxPasses = 8
 // pump sends what waits, as far as the scheduler and the links go.
 func (s *Session) pump(out *Output) {
 	s.wake = core.Never
-	if s.queue.Empty() {
+	if !s.sendStranded(out) || s.queue.Empty() {
 		return
 	}
 	s.look()

@@ -43,7 +43,8 @@ type Session struct {
 	arrival   reseq.Arrival
 	report    []byte // scratch for a body of frames
 	lost      []link.Lost
-	ackLink   core.LinkID // carries the reports
+	stranded  []*packet.Packet // lost with the last link
+	ackLink   core.LinkID      // carries the reports
 	urgent    urgentLink
 	answers   *answers // flows whose peer wants low latency; nil: not followed
 
@@ -136,7 +137,7 @@ func (s *Session) NextTimeout() core.Time {
 	for _, l := range s.order {
 		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.paths.nextTimeout())
 	}
-	if !s.queue.Empty() {
+	if !s.queue.Empty() || len(s.stranded) > 0 {
 		t = min(t, s.wake)
 	}
 	return t

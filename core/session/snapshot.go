@@ -69,6 +69,7 @@ type Counters struct {
 	DropBadPacket   uint64 `json:"drop_bad_packet"`   // not an IP packet
 	DropQueueFull   uint64 `json:"drop_queue_full"`   // no room in the tunnel queue
 	DropQueueSignal uint64 `json:"drop_queue_signal"` // congestion signal of the queue
+	DropStranded    uint64 `json:"drop_stranded"`     // on its way when the last link went, no room to keep it
 	DropShort       uint64 `json:"drop_short"`        // datagram truncated
 	DropHeader      uint64 `json:"drop_header"`       // datagram header malformed
 	DropSealLimit   uint64 `json:"drop_seal_limit"`   // the key has sealed all it may
