@@ -30,8 +30,6 @@ func (p *pacer) sent(now core.Time, size int, rate float64, burst time.Duration)
 	p.next = max(p.next, now.Add(-burst)).Add(time.Duration(float64(size) / rate * 1e9))
 }
 
-func (p *pacer) open(now core.Time) bool { return p.next <= now }
-
 // paceRate is the rate of the pacer in bytes/s.
 func (s *Sender) paceRate() float64 {
 	if !s.rtt.known() {
@@ -63,12 +61,13 @@ func (s *Sender) Room() int {
 // lets the next one go (Never: when an acknowledgement has come).
 func (s *Sender) Open(now core.Time) (bool, core.Time) {
 	if s.window.off {
-		return true, now
+		return s.limit.next <= now, s.limit.next
 	}
 	if s.Room() < segment/2 {
 		return false, core.Never
 	}
-	return s.pacer.open(now), s.pacer.next
+	next := max(s.pacer.next, s.limit.next)
+	return next <= now, next
 }
 
 // Limited notes that packets are waiting though the link may carry data: it is

@@ -51,6 +51,7 @@ type Sender struct {
 	loss     float64 // average share lost
 	window   window
 	pacer    pacer
+	limit    limiter
 	reorder  reorderGuard
 
 	lastAsked core.Time // when an acknowledgement was last asked for
@@ -106,6 +107,7 @@ func (s *Sender) Sent(now core.Time, size int, eliciting bool, held *packet.Pack
 		}
 		s.pacer.sent(now, size, s.paceRate(), s.paceBurst())
 	}
+	s.limit.sent(now, size)
 	s.compact()
 	s.records = append(s.records, r)
 	s.next++

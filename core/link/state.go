@@ -31,7 +31,7 @@ func (s *Sender) Estimate() Estimate {
 		InFlight: s.inFlight, Window: s.window.size, Starting: s.window.starting,
 	}
 	if !e.Known {
-		return e
+		return s.capped(e)
 	}
 	e.MinRTT = s.rtt.floor.get()
 	e.Base = s.baseDelay()
@@ -39,11 +39,11 @@ func (s *Sender) Estimate() Estimate {
 	if e.Starting {
 		// The rate is not known yet: what was seen last has to do.
 		e.Delay = max(e.Base, s.window.recentLeast())
-		return e
+		return s.capped(e)
 	}
 	queued := time.Duration(float64(s.inFlight)/max(s.window.rate, 1000)*1e9) - e.MinRTT - s.delay.idle
 	e.Delay = e.Base + max(0, queued)
-	return e
+	return s.capped(e)
 }
 
 // Stats returns the counts of the sending half.

@@ -81,20 +81,8 @@ type LinkConfig struct {
 	ReceiveKey seal.Key
 	PeerIndex  uint32 // the receiver index to send under
 	Path       core.Path
-	Role       Role
+	Policy     Policy
 }
-
-// Role is what the user wants of a link.
-type Role uint8
-
-// The roles.
-const (
-	Active Role = iota // carries data
-	Backup             // carries data when no active link can
-	Off                // carries none
-)
-
-func (r Role) String() string { return [...]string{"active", "backup", "off"}[r] }
 
 // Output is what the driver has to do after a call. The session resets it
 // first, so a driver that has carried it out can pass it again.
@@ -103,6 +91,8 @@ type Output struct {
 	Runs []Run
 	// Packets are to be written to the TUN, in order.
 	Packets []core.Packet
+	// Changes are what has become of links, for people.
+	Changes []Change
 
 	open   [core.MaxLinks]building
 	chunks [][]byte // memory of runs and packets, kept for reuse

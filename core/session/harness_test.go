@@ -32,6 +32,7 @@ type end struct {
 	received             [][]byte
 	at                   []core.Time
 	datagrams, sentBytes int
+	changes              []Change
 }
 
 // pipe is one direction of a link.
@@ -128,6 +129,7 @@ func (w *world) at(t core.Time, f func()) {
 
 // carryOut does what an end's output says.
 func (w *world) carryOut(e *end) {
+	e.changes = append(e.changes, e.out.Changes...)
 	for _, p := range e.out.Packets {
 		e.received = append(e.received, append([]byte(nil), p.Data...))
 		e.at = append(e.at, w.now)

@@ -11,11 +11,13 @@ import (
 
 // linkState is one link of a session.
 type linkState struct {
-	id     core.LinkID
-	name   string
-	role   Role
-	health health
-	peer   uint32 // receiver index to send under
+	id      core.LinkID
+	name    string
+	policy  Policy
+	quality quality
+	health  health
+	told    health // that a Change has told of
+	peer    uint32 // receiver index to send under
 
 	tx     *link.Sender
 	rx     link.Receiver
@@ -47,11 +49,12 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 	}
 	s.remove(lc.ID, out)
 	l := &linkState{
-		id: lc.ID, name: lc.Name, role: lc.Role, peer: lc.PeerIndex,
+		id: lc.ID, name: lc.Name, peer: lc.PeerIndex,
 		tx:     link.NewSender(s.cfg.Send.RateControl),
 		sealer: sealer, opener: opener,
 		replay: seal.NewWindow(seal.WindowSize),
 	}
+	l.obey(lc.Policy)
 	if !s.cfg.LearnPaths {
 		l.paths.fix(lc.Path)
 	}
@@ -83,15 +86,6 @@ func (s *Session) remove(id core.LinkID, out *Output) {
 	s.repair(l, out)
 }
 
-// SetRole changes what a link is used for.
-func (s *Session) SetRole(now core.Time, id core.LinkID, r Role, out *Output) {
-	s.begin(now, out)
-	if id < core.MaxLinks && s.links[id] != nil {
-		s.links[id].role = r
-		s.finish(out)
-	}
-}
-
 func (s *Session) relist() {
 	s.order = s.order[:0]
 	for _, l := range s.links {
@@ -104,7 +98,7 @@ func (s *Session) relist() {
 // usable tells whether a link can carry data: its round trip is known, its
 // path is proven, and it is not down.
 func (l *linkState) usable() bool {
-	return l.role != Off && l.health != down && l.health != probing && l.paths.ready()
+	return l.policy.Role != Off && l.health != down && l.health != probing && l.paths.ready()
 }
 
 // overhead is what the outer headers add to a datagram, in bytes.

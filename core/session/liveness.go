@@ -125,7 +125,7 @@ func (s *Session) probeInterval(l *linkState) time.Duration {
 		return probeBegin
 	case l.health == down && s.now.Sub(l.silentFrom) < probeFade:
 		return probeDown
-	case s.idle() || l.role == Off:
+	case s.idle() || l.policy.Role == Off:
 		return probeIdle
 	}
 	return probeActive

@@ -23,7 +23,7 @@ type building struct {
 
 // reset makes the output empty.
 func (o *Output) reset() {
-	o.Runs, o.Packets, o.used = o.Runs[:0], o.Packets[:0], 0
+	o.Runs, o.Packets, o.Changes, o.used = o.Runs[:0], o.Packets[:0], o.Changes[:0], 0
 	o.open = [core.MaxLinks]building{}
 	o.held = nil
 	if len(o.chunks) > keepChunks {

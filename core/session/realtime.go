@@ -86,7 +86,7 @@ func (s *Session) urgentLink() *linkState {
 	switch now := u.link; {
 	case best == now:
 		u.rival = nil
-	case now == nil || s.links[now.id] != now || !now.usable() || s.reserve(now) || best == nil:
+	case now == nil || s.links[now.id] != now || !now.usable() || s.reserved(now) || best == nil:
 		s.setUrgent(best)
 	default:
 		better := s.latency(now) - s.latency(best)
@@ -112,7 +112,7 @@ func (s *Session) setUrgent(l *linkState) {
 func (s *Session) quickest(except *linkState) *linkState {
 	var best *linkState
 	for _, l := range s.order {
-		if l == except || !l.usable() || s.reserve(l) {
+		if l == except || !l.usable() || s.reserved(l) {
 			continue
 		}
 		if best == nil || s.latency(l) < s.latency(best) {
@@ -120,19 +120,6 @@ func (s *Session) quickest(except *linkState) *linkState {
 		}
 	}
 	return best
-}
-
-// reserve tells whether a link is a backup that is not needed.
-func (s *Session) reserve(l *linkState) bool {
-	if l.role != Backup {
-		return false
-	}
-	for _, o := range s.order {
-		if o.role == Active && o.usable() {
-			return true
-		}
-	}
-	return false
 }
 
 // latency is by how much a link counts as late: what its last datagrams saw,

@@ -26,6 +26,10 @@ const ackHysteresis = 5 * time.Millisecond
 // carrier of reports.
 const lossPenalty = 200 * time.Millisecond
 
+// reservedPenalty keeps reports and repairs off backups as long as an active
+// link is not silent.
+const reservedPenalty = 900 * time.Millisecond
+
 // sendReports acknowledges what is due, about all links in one datagram.
 func (s *Session) sendReports(out *Output) {
 	due := false
@@ -82,7 +86,7 @@ func (s *Session) sendReport(l *linkState, out *Output) {
 func (s *Session) deputy(l *linkState, busy bool) *linkState {
 	var best *linkState
 	for _, o := range s.order {
-		if o != l && o.role != Off && o.paths.ready() && (best == nil || o.rx.LastReceived() > best.rx.LastReceived()) {
+		if o != l && o.policy.Role != Off && o.paths.ready() && (best == nil || o.rx.LastReceived() > best.rx.LastReceived()) {
 			best = o
 		}
 	}
@@ -124,6 +128,9 @@ func (s *Session) earliest(except, favourite *linkState) *linkState {
 		t := e.Delay + 2*e.Jitter + time.Duration(e.Loss*float64(lossPenalty))
 		if l.health == suspect {
 			t += time.Second
+		}
+		if s.reserved(l) {
+			t += reservedPenalty
 		}
 		if l == favourite {
 			t -= ackHysteresis

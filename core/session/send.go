@@ -140,7 +140,7 @@ func (s *Session) refresh(v *sched.Link) {
 	l := s.links[v.ID]
 	e, st := l.tx.Estimate(), l.tx.Stats()
 	v.Open, v.OpensAt = l.tx.Open(s.now)
-	v.Backup, v.Suspect = l.role == Backup, l.health == suspect
+	v.Backup, v.Suspect = s.reserved(l), l.health == suspect
 	v.Known, v.SRTT, v.RTTVar, v.MinRTT = e.Known, e.SRTT, e.RTTVar, e.MinRTT
 	v.Base, v.Delay, v.Jitter = e.Base, e.Delay, e.Jitter
 	v.Rate, v.Loss, v.Repair = e.Rate, e.Loss, repairShare(s.repairing, e.Loss)

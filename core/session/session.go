@@ -33,20 +33,23 @@ type Session struct {
 	env    reseq.Env
 	random *rand.Rand
 
-	links     [core.MaxLinks]*linkState
-	order     []*linkState // those that exist, by ID
-	view      sched.View
-	repairing time.Duration // what repairTime said when the view was filled
-	ack       wire.Ack
-	frames    wire.FrameParser
-	handler   frameHandler
-	arrival   reseq.Arrival
-	report    []byte // scratch for a body of frames
-	lost      []link.Lost
-	stranded  []*packet.Packet // lost with the last link
-	ackLink   core.LinkID      // carries the reports
-	urgent    urgentLink
-	answers   *answers // flows whose peer wants low latency; nil: not followed
+	links       [core.MaxLinks]*linkState
+	order       []*linkState // those that exist, by ID
+	view        sched.View
+	repairing   time.Duration // what repairTime said when the view was filled
+	ack         wire.Ack
+	frames      wire.FrameParser
+	handler     frameHandler
+	arrival     reseq.Arrival
+	report      []byte // scratch for a body of frames
+	lost        []link.Lost
+	stranded    []*packet.Packet // lost with the last link
+	ackLink     core.LinkID      // carries the reports
+	urgent      urgentLink
+	answers     *answers  // flows whose peer wants low latency; nil: not followed
+	backups     bool      // carry data: no active link does well enough
+	toldBackups bool      // what a Change has told of
+	expired     core.Time // when the queue was last searched for old packets
 
 	now      core.Time // of the call under way
 	wake     core.Time // when the scheduler wants to be asked again
@@ -138,7 +141,7 @@ func (s *Session) NextTimeout() core.Time {
 		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.paths.nextTimeout())
 	}
 	if !s.queue.Empty() || len(s.stranded) > 0 {
-		t = min(t, s.wake)
+		t = min(t, s.wake, s.expireDue())
 	}
 	return t
 }
@@ -161,6 +164,9 @@ func (s *Session) HandleTimeout(now core.Time, out *Output) {
 // finish ends a call that may have changed what can be sent or delivered.
 func (s *Session) finish(out *Output) {
 	s.updateEnv()
+	s.callBackups()
+	s.expire()
+	s.tell(out)
 	s.reseq.HandleTimeout(&s.env, out)
 	s.pump(out)
 	s.sendReports(out)

@@ -70,6 +70,7 @@ type Counters struct {
 	DropQueueFull   uint64 `json:"drop_queue_full"`   // no room in the tunnel queue
 	DropQueueSignal uint64 `json:"drop_queue_signal"` // congestion signal of the queue
 	DropStranded    uint64 `json:"drop_stranded"`     // on its way when the last link went, no room to keep it
+	DropQueueAge    uint64 `json:"drop_queue_age"`    // waited too long for a link
 	DropShort       uint64 `json:"drop_short"`        // datagram truncated
 	DropHeader      uint64 `json:"drop_header"`       // datagram header malformed
 	DropSealLimit   uint64 `json:"drop_seal_limit"`   // the key has sealed all it may
@@ -131,7 +132,7 @@ func (s *Session) Snapshot(now core.Time) Snapshot {
 func (l *linkState) snapshot(fastest time.Duration) Link {
 	e, tx, rx := l.tx.Estimate(), l.tx.Stats(), l.rx.Stats()
 	v := Link{
-		ID: l.id, Name: l.name, State: l.health.String(), Role: l.role.String(),
+		ID: l.id, Name: l.name, State: l.health.String(), Role: l.policy.Role.String(),
 		SRTT: e.SRTT.Seconds(), RTTVar: e.RTTVar.Seconds(), MinRTT: e.MinRTT.Seconds(),
 		Jitter: e.Jitter.Seconds(), Rate: e.Rate * 8,
 		Loss: e.Loss, RxLoss: l.rx.Loss(), InFlight: e.InFlight, Window: e.Window,
