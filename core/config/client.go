@@ -22,6 +22,7 @@ type Client struct {
 	TUN        TUN
 	Underlay   Underlay
 	Interfaces Interfaces
+	Links      []LinkRule // the first that matches an interface counts
 	Routes     Routes
 	KillSwitch bool // let nothing past the tunnel, also while it is down
 	DNS        DNS
@@ -30,6 +31,8 @@ type Client struct {
 	Log          Log
 	StatusSocket string // path of a Unix socket
 	StateDir     string
+	// UsageFile keeps how much of their quotas links have used.
+	UsageFile string
 }
 
 // HostPort is a host, as a name or an address without brackets, and a port.
@@ -109,6 +112,7 @@ func decodeClient(t *table) *Client {
 		Family: get(underlay, "family", FamilyAny, oneOf(FamilyAny, Family4, Family6)),
 	}
 	c.Interfaces = decodeInterfaces(t.table("interfaces"))
+	c.Links = decodeLinks(t)
 	c.Routes = decodeRoutes(t.table("routes"))
 	dns := t.table("dns")
 	c.DNS = DNS{
@@ -117,6 +121,7 @@ func decodeClient(t *table) *Client {
 	}
 	c.Log = decodeLog(t.table("log"))
 	c.StateDir = get(t, "state_dir", runDir, absolute)
+	c.UsageFile = get(t, "usage_file", usageFile(c.TUN.Name), absolute)
 	c.StatusSocket = get(t, "status_socket", statusSocket(c.TUN.Name), socketPath)
 	checkClient(t, c)
 	return c

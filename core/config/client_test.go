@@ -66,6 +66,7 @@ func defaultClient(t *testing.T) *config.Client {
 		Log:          config.Log{Level: "info", Format: "text"},
 		StatusSocket: "/run/multilink/multilink0.sock",
 		StateDir:     "/run/multilink",
+		UsageFile:    "/var/lib/multilink/multilink0.usage.json",
 	}
 }
 
@@ -89,12 +90,26 @@ equalize = "off"
 grace = "90s"
 status_socket = "/tmp/a/../s.sock"
 state_dir = "/tmp/state/"
+usage_file = "/tmp/usage.json"
 tun = {name = "mine", mtu = 1300, mode = "portable"}
 underlay.mode = "fast"
 underlay.family = "6"
 [interfaces]
 allow = ["eth0", "wlan*"]
 deny = ["wlan1"]
+[[links]]
+name = "wwan*"
+role = "backup"
+cap_up = "5 Mbit/s"
+cap_down = "2500kbit/s"
+max_rtt = "300 ms"
+max_loss = "5%"
+quota = "10 GB"
+reset_day = 15
+at_quota = "backup"
+[[links]]
+name = "*"
+cap_up = "none"
 [routes]
 default = false
 include = ["192.0.2.0/24", "2001:db8::/32"]
@@ -115,6 +130,14 @@ format = "json"
 		Scheduler: control.PerDirection{Up: "redundant", Down: "minrtt"}, Reorder: both("none"), Equalize: "off",
 	}
 	want.Grace, want.StatusSocket, want.StateDir = 90*time.Second, "/tmp/s.sock", "/tmp/state"
+	want.UsageFile = "/tmp/usage.json"
+	want.Links = []config.LinkRule{
+		{Name: "wwan*", LinkPolicy: config.LinkPolicy{
+			Role: "backup", CapUp: 5e6, CapDown: 2.5e6, MaxRTT: 300 * time.Millisecond, MaxLoss: 0.05,
+			Quota: 10e9, ResetDay: 15, AtQuota: "backup",
+		}},
+		{Name: "*", LinkPolicy: config.DefaultLinkPolicy},
+	}
 	want.TUN = config.TUN{Name: "mine", MTU: 1300, Mode: "portable"}
 	want.Underlay = config.Underlay{Mode: "fast", Family: "6"}
 	want.Interfaces = config.Interfaces{Allow: []string{"eth0", "wlan*"}, Deny: []string{"wlan1"}}
@@ -196,6 +219,15 @@ func TestClientMistakes(t *testing.T) {
 		{"grace without a unit", `grace = "600"`, `4:9: grace = "600": must be a time, such as "10m" or "90s"`},
 		{"grace below zero", `grace = "-1s"`, `4:9: grace = "-1s": must be "0s".."168h"`},
 		{"grace for ever", `grace = "9999h"`, `4:9: grace = "9999h": must be "0s".."168h"`},
+		{"link without a name", "[[links]]\nrole = \"off\"", `4:3: links[0].name is missing: add name = "wwan*" with the name or a pattern of interfaces`},
+		{"role of a link", "[[links]]\nname = \"a\"\nrole = \"spare\"", `6:8: links[0].role = "spare": must be one of active, backup, off`},
+		{"cap without a unit", "[[links]]\nname = \"a\"\ncap_up = 5", `6:10: links[0].cap_up = 5: must be a rate from 16 kbit/s on, such as "20 Mbit/s" (bit/s, kbit/s, Mbit/s, Gbit/s), or "none"`},
+		{"cap of nothing", "[[links]]\nname = \"a\"\ncap_down = \"0 bit/s\"", `6:12: links[0].cap_down = "0 bit/s": must be a rate from 16 kbit/s on`},
+		{"loss over all", "[[links]]\nname = \"a\"\nmax_loss = \"101 %\"", `6:12: links[0].max_loss = "101 %": must be a share from 0.1 % to 100 %`},
+		{"round trip of an hour", "[[links]]\nname = \"a\"\nmax_rtt = \"1h\"", `6:11: links[0].max_rtt = "1h": must be a time from 1ms to 1m0s, such as "300ms", or "none"`},
+		{"quota of nothing", "[[links]]\nname = \"a\"\nquota = \"1 kB\"", `6:9: links[0].quota = "1 kB": must be an amount of data from 1 MB on`},
+		{"day of a month", "[[links]]\nname = \"a\"\nreset_day = 32", `6:13: links[0].reset_day = 32: must be 1..31`},
+		{"link that another entry has", "[[links]]\nname = \"w*\"\n[[links]]\nname = \"wlan0\"", `7:8: links[1].name = "wlan0": has no effect: an earlier entry matches it, "w*", and the first counts`},
 		{"status socket", `status_socket = "s.sock"`, `4:17: status_socket = "s.sock": must be a path that begins with /`},
 		{"long status socket", `status_socket = "/` + strings.Repeat("s", 107) + `"`, `4:17: status_socket = "/` + strings.Repeat("s", 55) + `...: has 108 bytes: the path of a socket can have 107`},
 		{"state dir", `state_dir = ""`, `4:13: state_dir = "": must be a path that begins with /`},

@@ -59,6 +59,8 @@ func Schedulers() []string { return sched.Names() }
 // Resequencers returns the valid values of reorder.
 func Resequencers() []string { return reseq.Names() }
 
+func usageFile(tun string) string { return filepath.Join(serverStateDir, tun+".usage.json") }
+
 func statusSocket(tun string) string { return filepath.Join(runDir, tun+".sock") }
 
 func decodeStrategy(t *table) control.Strategy {

@@ -81,8 +81,8 @@ func decode(k kind, body []byte) (Message, error) {
 		return decodeAs[Pong](body)
 	case kindReconfigure:
 		return decodeAs[Reconfigure](body)
-	case kindLinkEvent:
-		return decodeAs[LinkEvent](body)
+	case kindLinkPolicy:
+		return decodeAs[LinkPolicy](body)
 	case kindGoodbye:
 		return decodeAs[Goodbye](body)
 	}

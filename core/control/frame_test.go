@@ -37,7 +37,7 @@ func testWelcome() Welcome {
 func testMessages() []Message {
 	return []Message{
 		testHello(), testWelcome(), Reject{Code: CodeBusy, Reason: "later"}, Ping{ID: 1 << 60}, Pong{ID: 2},
-		Reconfigure{Strategy: testStrategy}, LinkEvent{LinkID: 15, Role: "backup", Reason: "metered"}, Goodbye{Reason: "bye"},
+		Reconfigure{Strategy: testStrategy}, LinkPolicy{LinkID: 15, Rules: LinkRules{Role: "backup", Cap: 1e6, MaxRTT: 0.3, MaxLoss: 0.05}}, Goodbye{Reason: "bye"},
 	}
 }
 
@@ -83,7 +83,8 @@ func TestImpossibleMessages(t *testing.T) {
 		{"swapped families", with(testWelcome(), func(w *Welcome) { w.Gateway4 = w.Gateway6 }), "address4 10.8.0.2/24 with gateway4 fd4d:4c::1: not IPv4"},
 		{"mapped address", with(testWelcome(), func(w *Welcome) { w.Gateway6 = netip.MustParseAddr("::ffff:1.2.3.4") }), "not IPv6"},
 		{"long reason", Reject{Reason: strings.Repeat("x", 513)}, "reason has 513 bytes: at most 512"},
-		{"role", LinkEvent{Role: "sometimes"}, `role "sometimes": must be active, backup or off`},
+		{"cap", LinkPolicy{Rules: LinkRules{Cap: -1}}, "cap -1: must be 0..1e+15"},
+		{"role", LinkPolicy{Rules: LinkRules{Role: "sometimes"}}, `role "sometimes": must be active, backup or off`},
 		{"reconfigure", Reconfigure{Strategy{Equalize: "\n"}}, "equalize has the unprintable character U+000A"},
 		{"goodbye", Goodbye{Reason: "\a"}, "reason has the unprintable character U+0007"},
 	}

@@ -24,6 +24,7 @@ const (
 	maxSecret   = 64  // bytes
 	minMTU      = 1280
 	maxMTU      = 65535
+	maxQuantity = 1e15 // of a number that means an amount
 )
 
 // Message is what the two ends of a control connection send each other: one of
@@ -45,7 +46,7 @@ const (
 	kindPing
 	kindPong
 	kindReconfigure
-	kindLinkEvent
+	kindLinkPolicy
 	kindGoodbye
 )
 
@@ -101,6 +102,8 @@ type Hello struct {
 	// Strategy is what the client asks for.
 	Strategy Strategy `json:"strategy"`
 	MTU      int      `json:"mtu"` // largest inner packet the client wants, bytes
+	// Rules are what the user allows this link.
+	Rules LinkRules `json:"rules"`
 }
 
 // Welcome answers a Hello: the link is part of the session.
@@ -162,11 +165,22 @@ type Reconfigure struct {
 	Strategy Strategy `json:"strategy"`
 }
 
-// LinkEvent tells the other end what the user wants of a link.
-type LinkEvent struct {
+// LinkRules are what the user allows a link in the direction that the receiver
+// of the message sends in.
+type LinkRules struct {
+	Role string `json:"role"` // "active", "backup" or "off"; empty for active
+	// Cap is in bit/s with all headers; 0: no limit.
+	Cap float64 `json:"cap,omitempty"`
+	// MaxRTT, in seconds, and MaxLoss, a share of 1, are what every active
+	// link must exceed for the backups to help; 0: no such limit.
+	MaxRTT  float64 `json:"max_rtt,omitempty"`
+	MaxLoss float64 `json:"max_loss,omitempty"`
+}
+
+// LinkPolicy changes the rules of a link.
+type LinkPolicy struct {
 	LinkID core.LinkID `json:"link_id"`
-	Role   string      `json:"role"` // "active", "backup" or "off"
-	Reason string      `json:"reason"`
+	Rules  LinkRules   `json:"rules"`
 }
 
 // Goodbye ends a session in order: its sender keeps nothing of it.
@@ -180,7 +194,7 @@ func (Reject) kind() kind      { return kindReject }
 func (Ping) kind() kind        { return kindPing }
 func (Pong) kind() kind        { return kindPong }
 func (Reconfigure) kind() kind { return kindReconfigure }
-func (LinkEvent) kind() kind   { return kindLinkEvent }
+func (LinkPolicy) kind() kind  { return kindLinkPolicy }
 func (Goodbye) kind() kind     { return kindGoodbye }
 
 func (h Hello) check() error {
@@ -193,6 +207,7 @@ func (h Hello) check() error {
 		checkText("link_name", h.LinkName, maxLinkName),
 		h.Session.check(),
 		h.Strategy.check(),
+		h.Rules.check(),
 		checkMTU(h.MTU),
 		checkCount("suites", len(h.Suites)),
 	}
@@ -236,12 +251,19 @@ func (Ping) check() error          { return nil }
 func (Pong) check() error          { return nil }
 func (r Reconfigure) check() error { return r.Strategy.check() }
 
-func (e LinkEvent) check() error {
-	errs := []error{checkLink(e.LinkID), checkText("reason", e.Reason, maxReason)}
-	switch e.Role {
-	case "active", "backup", "off":
+func (p LinkPolicy) check() error { return errors.Join(checkLink(p.LinkID), p.Rules.check()) }
+
+func (r LinkRules) check() error {
+	var errs []error
+	switch r.Role {
+	case "", "active", "backup", "off":
 	default:
-		errs = append(errs, fmt.Errorf("role %.32q: must be active, backup or off", e.Role))
+		errs = append(errs, fmt.Errorf("role %.32q: must be active, backup or off", r.Role))
+	}
+	for name, v := range map[string]float64{"cap": r.Cap, "max_rtt": r.MaxRTT, "max_loss": r.MaxLoss} {
+		if v < 0 || v > maxQuantity {
+			errs = append(errs, fmt.Errorf("%s %v: must be 0..%v", name, v, maxQuantity))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -42,7 +42,9 @@ type Client struct {
 	cfg        *config.Client
 	interfaces []netmon.Interface // all there are
 	usable     []netmon.Interface // those to have links on, in order
+	off        []netmon.Interface // those that could have links, which are switched off
 	rejected   map[string]string
+	policies   linkPolicies
 	links      map[string]*clientLink // by interface, all that there were
 	names      [core.MaxLinks]string  // of the interfaces that have the link IDs
 	host       host
@@ -60,6 +62,7 @@ func NewClient(cfg *config.Client, o Options) *Client {
 		wake:     make(chan struct{}, 1),
 		cfg:      cfg,
 		rejected: make(map[string]string),
+		policies: linkPolicies{set: make(map[string]config.LinkPolicy)},
 		links:    make(map[string]*clientLink),
 		past:     make(Counters),
 		state:    Starting,
@@ -80,6 +83,7 @@ func (c *Client) Run(ctx context.Context) (err error) {
 	var running sync.WaitGroup
 	running.Go(c.readTUN)
 	running.Go(func() { c.watch(ctx, changes) })
+	running.Go(func() { c.account(ctx) })
 	c.opts.ready()
 	c.live(ctx)
 	cancel()
@@ -93,6 +97,9 @@ func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Int
 	cfg := c.config()
 	if err := c.deps.check(); err != nil {
 		return nil, err
+	}
+	if err := c.openUsage(); err != nil {
+		c.log.Warn(err.Error())
 	}
 	status, err := openStatusSocket(cfg.StatusSocket, c.Status, c.commands(), c.log)
 	if err != nil {
@@ -235,9 +242,11 @@ func (c *Client) watch(ctx context.Context, changes <-chan []netmon.Interface) {
 // selectInterfaces decides which interfaces to use, and tells whoever waits.
 func (c *Client) selectInterfaces() {
 	c.mu.Lock()
-	c.usable, c.rejected = netmon.Select(c.interfaces, netmon.Filter{
+	usable, rejected := netmon.Select(c.interfaces, netmon.Filter{
 		Allow: c.cfg.Interfaces.Allow, Deny: c.cfg.Interfaces.Deny, Exclude: []string{c.cfg.TUN.Name},
 	})
+	c.usable, c.off = c.dropOff(usable, rejected)
+	c.rejected = rejected
 	c.forgetLinks()
 	c.mu.Unlock()
 	c.setState()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/netmon"
 	"github.com/multilink-vpn/multilink/core/seal"
@@ -172,8 +173,6 @@ func (l *clientLink) readMessages(s *clientSession, conn *connection) error {
 		case control.Pong:
 		case control.Reconfigure:
 			err = s.adopt(m.Strategy)
-		case control.LinkEvent:
-			s.driver.SetRole(m.LinkID, roleOf(m.Role))
 		case control.Goodbye:
 			err = fmt.Errorf("the server said goodbye: %s", m.Reason)
 		default:
@@ -214,6 +213,7 @@ func (l *clientLink) set(state string, conn *connection) {
 	if l.control != state {
 		l.control, l.since = state, time.Now()
 	}
+	c.count(l)
 	if l.conn != nil && l.conn != conn {
 		c.past.addStruct(udpPrefix, l.conn.udp.Counters())
 	}
@@ -266,7 +266,9 @@ type connection struct {
 	tcp     net.Conn // under control
 	control *control.Conn
 	udp     underlay.Conn
-	asked   control.Strategy // in the Hello
+	asked   control.Strategy  // in the Hello
+	policy  config.LinkPolicy // in force at both ends; guarded by the client's lock
+	counted uint64            // of what the socket has carried; guarded by the client's lock
 	welcome control.Welcome
 	suite   seal.Suite
 	keys    seal.LinkKeys
@@ -287,6 +289,7 @@ func (n *connection) config(l *clientLink) session.LinkConfig {
 		SendKey: n.keys.ClientToServer, ReceiveKey: n.keys.ServerToClient,
 		PeerIndex: n.welcome.ReceiverIndex,
 		Path:      core.Path{Local: n.local, Remote: n.server},
+		Policy:    sending(n.policy),
 	}
 }
 

@@ -141,7 +141,7 @@ func (c *Client) keep(ctx context.Context, s *clientSession, first *clientLink, 
 	start(first, conn, nil)
 	for {
 		usable := c.candidates("")
-		c.setHostLinks(usable)
+		c.setHostLinks()
 		for name, r := range running {
 			if !slices.ContainsFunc(usable, func(i netmon.Interface) bool { return i.Name == name }) {
 				r.stop()

@@ -90,7 +90,10 @@ func answer(w http.ResponseWriter, code int, v any) {
 
 // commands lists what can be done to the running client.
 func (c *Client) commands() commands {
-	return commands{}
+	return commands{
+		"link-list": commandOf(c.listLinks),
+		"link-set":  commandOf(c.setLink),
+	}
 }
 
 // commands lists what can be done to the running server.

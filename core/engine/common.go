@@ -12,7 +12,6 @@ import (
 
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/hostnet"
-	"github.com/multilink-vpn/multilink/core/session"
 	"github.com/multilink-vpn/multilink/core/tun"
 	"github.com/multilink-vpn/multilink/core/underlay"
 )
@@ -154,14 +153,4 @@ func describeEnd(err error) string {
 		return fmt.Sprintf("no answer for %v", deadAfter)
 	}
 	return err.Error()
-}
-
-func roleOf(name string) session.Role {
-	switch name {
-	case "backup":
-		return session.Backup
-	case "off":
-		return session.Off
-	}
-	return session.Active
 }

@@ -28,6 +28,7 @@ func (l *clientLink) connect(ctx context.Context, ref control.SessionRef) (*conn
 	c := l.client
 	c.mu.Lock()
 	ifc, cfg := l.ifc, c.cfg
+	policy, _ := c.policy(l.name)
 	c.mu.Unlock()
 
 	base := underlay.Options{Device: l.name, Mark: cfg.Routes.Mark, Mode: underlay.Mode(cfg.Underlay.Mode)}
@@ -46,7 +47,7 @@ func (l *clientLink) connect(ctx context.Context, ref control.SessionRef) (*conn
 		o.Listen = netip.AddrPortFrom(t.local, 0)
 		o.Remote = netip.AddrPortFrom(t.server, cfg.Server.Port)
 		var conn *connection
-		if conn, err = l.connectTo(ctx, o, cfg, ref); err == nil {
+		if conn, err = l.connectTo(ctx, o, cfg, ref, policy); err == nil {
 			c.counters.connects.Add(1)
 			c.resolver.answered(t.server)
 			return conn, nil
@@ -59,7 +60,7 @@ func (l *clientLink) connect(ctx context.Context, ref control.SessionRef) (*conn
 }
 
 // connectTo connects to one address of the server.
-func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *config.Client, ref control.SessionRef) (*connection, error) {
+func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *config.Client, ref control.SessionRef, policy config.LinkPolicy) (*connection, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout,
 		fmt.Errorf("no answer from the server at %v within %v", o.Remote, connectTimeout))
 	defer cancel()
@@ -78,12 +79,12 @@ func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *con
 	welcome, err := conn.Open(ctx, control.Hello{
 		Version: control.Version, Software: "multilink " + l.client.opts.Version,
 		LinkID: l.id, LinkName: l.name, Session: ref, ReceiverIndex: index,
-		Suites: seal.Names(seal.Preferred(seal.HasAES())), Strategy: cfg.Strategy, MTU: cfg.TUN.MTU,
+		Suites: seal.Names(seal.Preferred(seal.HasAES())), Strategy: cfg.Strategy, MTU: cfg.TUN.MTU, Rules: receiving(policy),
 	})
 	if err != nil {
 		return nil, causeOf(ctx, err)
 	}
-	n := &connection{tcp: nc, control: conn, asked: cfg.Strategy, welcome: welcome, local: o.Listen.Addr()}
+	n := &connection{tcp: nc, control: conn, asked: cfg.Strategy, policy: limits(policy), welcome: welcome, local: o.Listen.Addr()}
 	if err := n.complete(l, o, index); err != nil {
 		conn.Close()
 		return nil, err

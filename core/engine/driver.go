@@ -130,10 +130,10 @@ func (d *driver) RemoveLink(id core.LinkID) {
 	})
 }
 
-// SetRole changes what the user wants of a link.
-func (d *driver) SetRole(id core.LinkID, r session.Role) {
+// SetPolicy changes what the user allows a link.
+func (d *driver) SetPolicy(id core.LinkID, p session.Policy) {
 	_ = d.do(func(now core.Time, out *session.Output) error {
-		d.session.SetRole(now, id, r, out)
+		d.session.SetPolicy(now, id, p, out)
 		return nil
 	})
 }

@@ -171,18 +171,22 @@ func (c *Client) clientPlan(want *hostPlan) hostnet.ClientPlan {
 		TUN: c.device.Name(), Addresses: want.addresses, MTU: want.mtu,
 		Mark: r.Mark, Table: r.Table, Priority: hostnet.DefaultPriority,
 		Default: r.Default, Include: r.Include, Exclude: r.Exclude,
-		KillSwitch: c.cfg.KillSwitch, DNS: want.dns, Links: interfaceNames(c.usable),
+		KillSwitch: c.cfg.KillSwitch, DNS: want.dns, Links: c.hostLinks(),
 	}
 }
 
+// hostLinks are the interfaces that carry links, and those that could: nothing
+// may pass a kill switch by them either. With the lock held.
+func (c *Client) hostLinks() []string { return interfaceNames(slices.Concat(c.usable, c.off)) }
+
 // setHostLinks tells the host which interfaces carry links.
-func (c *Client) setHostLinks(list []netmon.Interface) {
+func (c *Client) setHostLinks() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.host == nil || c.plan == nil {
 		return
 	}
-	if err := c.host.SetLinks(interfaceNames(list)); err != nil {
+	if err := c.host.SetLinks(c.hostLinks()); err != nil {
 		c.log.Warn("cannot prepare an interface for its link", "error", err)
 	}
 }

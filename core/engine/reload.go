@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -10,22 +11,23 @@ import (
 	"github.com/multilink-vpn/multilink/core/control"
 )
 
-// Reload puts a new configuration into force: strategy and interfaces (the
-// caller takes care of the log level). When anything else differs, nothing
+// Reload puts a new configuration into force: strategy, interfaces and links,
+// whatever 'multilink link set' has changed (the caller takes care of the log level). When anything else differs, nothing
 // is changed, and the error says what needs a restart.
 func (c *Client) Reload(next *config.Client) error {
 	c.mu.Lock()
 	now := *c.cfg
 	c.mu.Unlock()
 	rest := *next
-	rest.Strategy, rest.Interfaces, rest.Log = now.Strategy, now.Interfaces, now.Log
+	rest.Strategy, rest.Interfaces, rest.Links, rest.Log = now.Strategy, now.Interfaces, now.Links, now.Log
 	if err := needsRestart(now, rest); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	c.cfg = next
+	clear(c.policies.set)
 	c.mu.Unlock()
-	c.selectInterfaces()
+	c.enforce(context.Background())
 	if s := c.current.Load(); s != nil {
 		s.settle(next.Strategy)
 	}

@@ -90,7 +90,7 @@ func (s *Server) attach(l *serverLink, hello control.Hello, keys seal.LinkKeys) 
 	// No path: the session learns it from the link's first datagram.
 	err = c.driver.AddLink(session.LinkConfig{
 		ID: l.id, Name: l.name, SendKey: keys.ServerToClient, ReceiveKey: keys.ClientToServer,
-		PeerIndex: hello.ReceiverIndex,
+		PeerIndex: hello.ReceiverIndex, Policy: ruled(hello.Rules),
 	}, s.udp, func(error) { s.counters.sendErrors.Add(1) })
 	if err != nil {
 		return err
@@ -217,8 +217,8 @@ func (s *Server) converse(l *serverLink) error {
 			err = l.conn.Send(control.Pong(m))
 		case control.Reconfigure:
 			err = s.changeStrategy(l, m.Strategy)
-		case control.LinkEvent:
-			l.session.driver.SetRole(m.LinkID, roleOf(m.Role))
+		case control.LinkPolicy:
+			l.session.driver.SetPolicy(m.LinkID, ruled(m.Rules))
 		case control.Goodbye:
 			s.goodbye(l, m)
 			return nil

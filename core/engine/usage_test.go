@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core/config"
+)
+
+func TestPeriods(t *testing.T) {
+	for _, c := range []struct {
+		now        string
+		day        int
+		begin, end string
+	}{
+		{"2026-11-23 10:00", 1, "2026-11-01", "2026-12-01"},
+		{"2026-11-23 10:00", 23, "2026-11-23", "2026-12-23"},
+		{"2026-11-23 10:00", 24, "2026-10-24", "2026-11-24"},
+		{"2026-11-01 00:00", 1, "2026-11-01", "2026-12-01"},
+		{"2027-01-15 12:00", 20, "2026-12-20", "2027-01-20"},
+		{"2027-02-10 12:00", 31, "2027-01-31", "2027-02-28"},
+		{"2027-02-28 12:00", 31, "2027-02-28", "2027-03-31"},
+		{"2028-02-28 12:00", 30, "2028-01-30", "2028-02-29"},
+		{"2026-12-31 23:59", 31, "2026-12-31", "2027-01-31"},
+	} {
+		now, err := time.ParseInLocation("2006-01-02 15:04", c.now, time.Local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin, end := periodOf(now, c.day).Format(time.DateOnly), nextPeriod(now, c.day).Format(time.DateOnly)
+		if begin != c.begin || end != c.end {
+			t.Errorf("%s, day %d: %s to %s, want %s to %s", c.now, c.day, begin, end, c.begin, c.end)
+		}
+	}
+}
+
+// calendar is a clock that a test sets.
+type calendar struct{ t time.Time }
+
+func (c *calendar) now() time.Time { return c.t }
+
+func TestUsage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sub", "tun.usage.json")
+	clock := &calendar{time.Date(2026, 11, 23, 10, 0, 0, 0, time.Local)}
+	quota := config.LinkPolicy{Quota: 100e6, ResetDay: 1, AtQuota: "off"}
+	open := func() *usage {
+		u, err := openUsage(path, clock.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	used := func(u *usage) uint64 { return u.account("wwan0", quota).Bytes }
+
+	u := open()
+	if u.add("wwan0", quota, 60e6) {
+		t.Error("used up at 60 of 100 MB")
+	}
+	if u.due() {
+		t.Error("to be written at once")
+	}
+	clock.t = clock.t.Add(usagePause)
+	if !u.due() {
+		t.Error("not to be written after a while")
+	}
+	if err := u.save(); err != nil {
+		t.Fatal(err)
+	}
+	if u.due() {
+		t.Error("to be written though nothing has changed")
+	}
+
+	u = open() // over a restart
+	if !u.add("wwan0", quota, 40e6) || !u.due() {
+		t.Error("not used up, or not to be written, at 100 of 100 MB")
+	}
+	if err := u.save(); err != nil {
+		t.Fatal(err)
+	}
+	if used(open()) != 100e6 {
+		t.Errorf("%d bytes after a restart", used(open()))
+	}
+
+	// A clock that is wrong for a while costs nothing but time, a new month
+	// begins at zero, and another day to begin on changes nothing at once.
+	clock.t = clock.t.AddDate(-1, 0, 0)
+	if got := used(u); got != 100e6 {
+		t.Errorf("%d bytes after the clock was set back", got)
+	}
+	clock.t = clock.t.AddDate(1, 0, 0)
+	if got := used(u); got != 0 {
+		t.Errorf("%d bytes in a later period", got)
+	}
+	u.add("wwan0", quota, 5e6)
+	quota.ResetDay = 15
+	if got := used(u); got != 5e6 {
+		t.Errorf("%d bytes after another reset day was chosen", got)
+	}
+	clock.t = clock.t.AddDate(0, 1, 0)
+	if got := used(u); got != 0 || !u.due() {
+		t.Errorf("%d bytes in the next month", got)
+	}
+	u.add("wwan0", quota, 7e6)
+	if u.reset("wwan0"); used(u) != 0 {
+		t.Errorf("%d bytes after a reset", used(u))
+	}
+}
+
+func TestUsageIsBounded(t *testing.T) {
+	clock := &calendar{time.Date(2026, 1, 1, 0, 0, 0, 0, time.Local)}
+	u, err := openUsage(filepath.Join(t.TempDir(), "u"), clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 * maxAccounts {
+		clock.t = clock.t.AddDate(0, 1, 0)
+		u.add(strings.Repeat("x", n), config.LinkPolicy{Quota: 1e6, ResetDay: 1}, 1)
+	}
+	if len(u.links) > maxAccounts {
+		t.Errorf("%d accounts, want at most %d", len(u.links), maxAccounts)
+	}
+}
+
+func TestDamagedUsageCountsFromZero(t *testing.T) {
+	for _, text := range []string{"", "{", `{"version":7}`, `{"version":1,"links":{"a":7}}`} {
+		path := filepath.Join(t.TempDir(), "u")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		u, err := openUsage(path, time.Now)
+		if err == nil || !strings.Contains(err.Error(), path+" makes no sense") || len(u.links) != 0 {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
