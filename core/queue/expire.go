@@ -1,13 +1,17 @@
 package queue
 
-import "github.com/multilink-vpn/multilink/core"
+import "github.com/multilink-vpn/multilink/core/packet"
 
-// Expire drops the packets that came before a moment, and returns how many. To
-// the receiver they are lost.
-func (q *Queue) Expire(before core.Time) (dropped int) {
+// Expire drops the packets that are old, and returns how many. To the receiver
+// they are lost.
+func (q *Queue) Expire(old func(*packet.Packet) bool) (dropped int) {
 	for _, b := range q.buckets {
-		for b != nil && b.len() > 0 && b.packets[b.head].Since < before {
-			q.remove(b, 0).Release()
+		for i := 0; b != nil && i < b.len(); {
+			if !old(b.packets[b.head+i]) {
+				i++
+				continue
+			}
+			q.remove(b, i).Release()
 			dropped++
 		}
 	}

@@ -8,11 +8,16 @@ import (
 	"github.com/multilink-vpn/multilink/core/packet"
 )
 
-// maxWait is how long a packet may wait for a link. After an outage the packets
-// that waited are what makes TCP connections go on at once: a sender tries
-// again ever more seldom (RFC 6298, section 5.5). What is older is of no use to
-// anybody and would only keep the links busy.
-const maxWait = 2 * time.Minute
+// How long a packet may wait for a link. Of most protocols nobody waits for a
+// packet longer than seconds: it would only keep the links busy when they are
+// back. What TCP has sent stays useful for as long as its connection lives,
+// which in Linux is 15 minutes (tcp_retries2, tcp(7)): the sender tries again
+// ever more seldom, and the answer to what waited here is what makes it go on
+// at once.
+const (
+	maxWait    = 30 * time.Second
+	maxWaitTCP = 15 * time.Minute
+)
 
 // expireEvery is how often packets that are too old are searched for.
 const expireEvery = 5 * time.Second
@@ -23,18 +28,34 @@ func (s *Session) expire() {
 		return
 	}
 	s.expired = s.now
-	before := s.now.Add(-maxWait)
-	dropped := s.queue.Expire(before)
+	dropped := s.queue.Expire(s.tooOld)
 	s.stranded = slices.DeleteFunc(s.stranded, func(p *packet.Packet) bool {
-		if p.Since >= before {
-			return false
+		old := s.tooOld(p)
+		if old {
+			p.Release()
+			dropped++
 		}
-		p.Release()
-		dropped++
-		return true
+		return old
 	})
 	s.counters.DropQueueAge += uint64(dropped)
 }
 
 // expireDue is when expire is to be called next.
 func (s *Session) expireDue() core.Time { return s.expired.Add(expireEvery) }
+
+func (s *Session) tooOld(p *packet.Packet) bool {
+	limit := maxWait
+	if isTCP(p.Data) {
+		limit = maxWaitTCP
+	}
+	return s.now.Sub(p.Since) > limit
+}
+
+// isTCP tells whether a valid IP packet has a TCP header behind its own.
+func isTCP(p []byte) bool {
+	const tcp = 6
+	if p[0]>>4 == 4 {
+		return p[9] == tcp
+	}
+	return p[6] == tcp
+}

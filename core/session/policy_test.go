@@ -148,24 +148,3 @@ func TestChangesAreTold(t *testing.T) {
 		t.Errorf("told %v, backups called %v", got, called)
 	}
 }
-
-// Packets wait for a link for two minutes, and not longer.
-func TestOldPacketsExpire(t *testing.T) {
-	w := newWorld(t, wholeStrategy, "global")
-	s := w.ends[client].s
-	w.send(client, numbered(0, 1000), numbered(1, 1000))
-	w.run(110 * time.Second)
-	w.send(client, numbered(2, 1000))
-	if s.queue.Total() != 3000 {
-		t.Errorf("%d bytes wait after 110 s, want 3000", s.queue.Total())
-	}
-	w.run(20 * time.Second)
-	if s.queue.Total() != 1000 || s.counters.DropQueueAge != 2 {
-		t.Errorf("after 130 s %d bytes wait and %d packets were dropped, want 1000 and 2", s.queue.Total(), s.counters.DropQueueAge)
-	}
-	w.link(0, pipe{}, pipe{})
-	w.run(time.Second)
-	if got := w.ends[server].received; len(got) != 1 || number(got[0]) != 2 {
-		t.Errorf("%d packets came through, want the last", len(got))
-	}
-}

@@ -17,6 +17,12 @@ func oneLink(t *testing.T) (*world, func()) {
 	return w, join
 }
 
+// tcp makes a packet pass for one of TCP, which may wait for long.
+func tcp(p []byte) []byte {
+	p[9] = 6
+	return p
+}
+
 // remove takes the only link away at both ends, and what is on it.
 func (w *world) remove() {
 	for _, e := range w.ends {
@@ -32,7 +38,10 @@ func TestLastLinkGoesAndComes(t *testing.T) {
 	for _, away := range []time.Duration{0, 100 * time.Millisecond, 10 * time.Minute} {
 		w, join := oneLink(t)
 		w.run(time.Second)
-		n := w.stream(server, 8*mbit, 1000, 500*time.Millisecond)
+		n := 500
+		for i := range n {
+			w.at(w.now.Add(time.Duration(i)*time.Millisecond), func() { w.send(server, tcp(numbered(uint64(i), 1000))) })
+		}
 		w.run(250 * time.Millisecond)
 		w.remove()
 		w.run(250*time.Millisecond + away)
