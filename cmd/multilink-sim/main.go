@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -85,6 +86,20 @@ func (a *app) main(ctx context.Context, args []string) int {
 	}
 }
 
+// knownCommand is the Args of the root: a word that is no command may have been
+// meant to be one.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2 // letters that may be wrong, cobra's default
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += fmt.Sprintf(": did you mean %s?", strings.Join(near, " or "))
+	}
+	return errors.New(text)
+}
+
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "multilink-sim",
@@ -97,7 +112,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		// Without a command the help is shown; with an unknown one it is an
 		// error.
-		Args: cobra.NoArgs,
+		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(a.out)

@@ -88,6 +88,12 @@ func TestUsage(t *testing.T) {
 	}{
 		{nil, 2, "a command is missing"},
 		{[]string{"start"}, 2, `unknown command "start"`},
+		{[]string{"statsu"}, 2, `unknown command "statsu" for "multilink": did you mean status?`},
+		{[]string{"link"}, 2, "a command is missing"},
+		{[]string{"link", "lst"}, 2, `unknown command "lst" for "multilink link": did you mean list or set?`},
+		{[]string{"link", "set", "wwan0"}, 2, "nothing to change about wwan0"},
+		{[]string{"link", "set", "wwan0", "spare"}, 2, `role = "spare": must be one of active, backup, off`},
+		{[]string{"link", "set", "wwan0", "--quota", "10"}, 2, `quota = "10": must be an amount of data`},
 		{[]string{"status", "--jsno"}, 2, "unknown flag: --jsno"},
 		{[]string{"client", "now"}, 2, "unknown command"},
 		{[]string{"client", "--config", "/does/not/exist.toml"}, 2, "/does/not/exist.toml"},

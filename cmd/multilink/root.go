@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -44,17 +45,29 @@ func newRoot() *cobra.Command {
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// Without a command: help, and exit 2 as for any wrong usage.
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SetOut(cmd.ErrOrStderr())
-			_ = cmd.Usage()
-			return &exitError{exitUsage, errors.New("a command is missing")}
-		},
+		Args:          needCommand,
+		RunE:          func(*cobra.Command, []string) error { return nil },
 	}
 	root.SetVersionTemplate("multilink {{.Version}}\n")
 	root.AddCommand(
-		newClient(), newServer(), newStatus(), newKeygen(), newPubkey(), newCleanup(), newVersion(),
+		newClient(), newServer(), newStatus(), newLink(), newKeygen(), newPubkey(), newCleanup(), newVersion(),
 	)
 	return root
+}
+
+// needCommand is the Args of a command that only has commands below it: it
+// shows the usage when none is named, and what may have been meant when there
+// is none of that name.
+func needCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		cmd.SetOut(cmd.ErrOrStderr())
+		_ = cmd.Usage()
+		return usage(errors.New("a command is missing"))
+	}
+	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2 // letters that may be wrong, cobra's default
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += fmt.Sprintf(": did you mean %s?", strings.Join(near, " or "))
+	}
+	return errors.New(text)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -16,6 +17,10 @@ import (
 
 	"github.com/spf13/cobra"
 )
+
+// socketVariable names the environment variable that holds the status socket to
+// ask, where --socket says nothing. The testbed's shell sets it.
+const socketVariable = "MULTILINK_SOCKET"
 
 const (
 	runDir        = "/run/multilink" // where status sockets are by default
@@ -25,13 +30,13 @@ const (
 
 // addSocket gives a command the flag that names the status socket.
 func addSocket(cmd *cobra.Command, socket *string) {
-	cmd.Flags().StringVar(socket, "socket", "", "status socket (default: the only one in "+runDir+")")
+	cmd.Flags().StringVar(socket, "socket", "", "status socket (default: $"+socketVariable+", else the only one in "+runDir+")")
 }
 
-// findSocket returns the socket to ask: the given one, else the only one in
-// dir that somebody listens on.
+// findSocket returns the socket to ask: the given one, else that of the
+// environment, else the only one in dir that somebody listens on.
 func findSocket(given, dir string) (string, error) {
-	if given != "" {
+	if given = or(given, os.Getenv(socketVariable)); given != "" {
 		return given, nil
 	}
 	all, err := filepath.Glob(filepath.Join(dir, "*.sock"))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/engine"
 )
 
@@ -69,6 +70,12 @@ func (p *printer) links(links []engine.LinkStatus) {
 		p.printf("\n")
 		p.head("  link", l.Name)
 		p.line("  state", "%s (%s), control %s for %v", l.State, l.Role, l.Control, seconds(l.Since))
+		if l.RoleReason != "" {
+			p.line("  "+l.Role, "%s", l.RoleReason)
+		}
+		if q := l.Quota; q != nil {
+			p.line("  quota", "%s of %s used, begins anew on %s", config.ShowVolume(q.Used), config.ShowVolume(q.Limit), q.Resets)
+		}
 		if l.LastError != "" {
 			p.line("  last error", "%s", l.LastError)
 		}

@@ -80,6 +80,8 @@ func (l *clientLink) status(snap session.Snapshot, server string) LinkStatus {
 		Control: l.control, Since: age(l.since),
 	}
 	st.Name = l.name
+	allowed := l.client.settings(l.name, nil)
+	st.Role, st.RoleReason, st.Quota = allowed.Role, allowed.Reason, allowed.Quota
 	if l.conn == nil {
 		st.State = linkDown // whatever the session still shows of it
 	} else {

@@ -226,11 +226,20 @@ type QuotaStatus struct {
 	AtQuota  string `json:"at_quota"` // the role when it is used up
 }
 
+// linkStates are the states of the links by name.
+func (c *Client) linkStates() map[string]string {
+	states := make(map[string]string)
+	for _, l := range c.Status().Links {
+		states[l.Name] = l.State
+	}
+	return states
+}
+
 // settings describes what an interface's link is allowed; with the lock held.
-func (c *Client) settings(name string) LinkSettings {
+func (c *Client) settings(name string, states map[string]string) LinkSettings {
 	p, reason := c.policy(name)
 	s := LinkSettings{
-		Name: name, Role: p.Role, Reason: reason,
+		Name: name, State: cmp.Or(states[name], "unused"), Role: p.Role, Reason: reason,
 		CapUp: p.CapUp, CapDown: p.CapDown, MaxRTT: p.MaxRTT.Seconds(), MaxLoss: p.MaxLoss,
 	}
 	if u := c.policies.usage; p.Quota > 0 && u != nil {
@@ -239,15 +248,15 @@ func (c *Client) settings(name string) LinkSettings {
 			Resets: nextPeriod(u.now(), p.ResetDay).Format(time.DateOnly),
 		}
 	}
+	if why := c.rejected[name]; why != "" {
+		s.State, s.Reason = "unused", why
+	}
 	return s
 }
 
 // listLinks lists all interfaces there are, with what their links are allowed.
 func (c *Client) listLinks(struct{}) ([]LinkSettings, error) {
-	states := make(map[string]string)
-	for _, l := range c.Status().Links {
-		states[l.Name] = l.State
-	}
+	states := c.linkStates()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := []LinkSettings{}
@@ -255,12 +264,7 @@ func (c *Client) listLinks(struct{}) ([]LinkSettings, error) {
 		if ifc.Name == c.cfg.TUN.Name || ifc.Kind == "loopback" {
 			continue
 		}
-		s := c.settings(ifc.Name)
-		s.State = cmp.Or(states[ifc.Name], "unused")
-		if why := c.rejected[ifc.Name]; why != "" {
-			s.State, s.Reason = "unused", why
-		}
-		list = append(list, s)
+		list = append(list, c.settings(ifc.Name, states))
 	}
 	slices.SortFunc(list, func(a, b LinkSettings) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
@@ -280,13 +284,10 @@ func (c *Client) setLink(r setLinkRequest) (LinkSettings, error) {
 		return LinkSettings{}, err
 	}
 	c.enforce(context.Background())
+	states := c.linkStates()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.settings(r.Name)
-	if why := c.rejected[r.Name]; why != "" {
-		s.State, s.Reason = "unused", why
-	}
-	return s, nil
+	return c.settings(r.Name, states), nil
 }
 
 func (c *Client) changeLink(r setLinkRequest) error {

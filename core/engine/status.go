@@ -78,6 +78,9 @@ type LinkStatus struct {
 	Control   string        `json:"control"` // "up", "connecting" or "down"
 	LastError string        `json:"last_error,omitempty"`
 	Since     float64       `json:"since"` // time in this control state
+	// Of a client: why the role is not the one that was chosen, and the quota.
+	RoleReason string       `json:"role_reason,omitempty"`
+	Quota      *QuotaStatus `json:"quota,omitempty"`
 }
 
 // ClientStatus describes a client of the server.

@@ -76,12 +76,12 @@ func (r *run) tellShell() {
 		fmt.Printf(" %s", l.Name)
 	}
 	fmt.Printf(`
-  %s status --socket %s
+  %s status
   curl -o /dev/null http://%s/file        (100 MiB; or http://%s/, and [%s])
   log of the client: %s
   log of the server: %s
 Other machines, from another terminal: ip netns exec NAME bash, NAME one of
-`, r.product.binary, f.socket(), hostAddress(1, 4), hostAddress(2, 4), hostAddress(1, 6), f.log(), r.product.server.files.log())
+`, r.product.binary, hostAddress(1, 4), hostAddress(2, 4), hostAddress(1, 6), f.log(), r.product.server.files.log())
 	for _, s := range r.topology.made {
 		fmt.Printf("  %s\n", s.name)
 	}
