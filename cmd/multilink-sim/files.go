@@ -91,11 +91,6 @@ func supported(sc *scenario.Scenario, asked string) error {
 			return &exitError{exitUsage, err}
 		}
 	}
-	for _, t := range sc.Traffic {
-		if t.Kind == "rtp" {
-			return notYet(fmt.Sprintf("%s: traffic %q: the kind rtp", sc.Path, t.Name))
-		}
-	}
 	return nil
 }
 

@@ -46,11 +46,6 @@ func usageError(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// notYet answers for what the language and the command line name already.
-func notYet(what string) error {
-	return usageError("%s is not there yet", what)
-}
-
 // app is what the commands share.
 type app struct {
 	out, err io.Writer

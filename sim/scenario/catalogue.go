@@ -22,7 +22,7 @@ var reservedNames = []string{
 var measures = map[string][]string{
 	"tcp":  {"goodput", "bytes", "stall", "regained", "retransmits", "reordered", "failed"},
 	"udp":  {"goodput", "bytes", "stall", "regained", "sent", "loss", "duplicates", "reordered", "delay.p50", "delay.p95", "delay.p99"},
-	"rtp":  {"loss", "jitter", "mos", "delay.p50", "delay.p95", "delay.p99"},
+	"rtp":  {"sent", "loss", "late", "duplicates", "reordered", "stall", "jitter", "mos", "reports", "delay.p50", "delay.p95", "delay.p99"},
 	"ping": {"sent", "loss", "rtt.min", "rtt.avg", "rtt.p50", "rtt.p95", "rtt.p99", "rtt.max", "rtt.mdev"},
 	"http": {"goodput", "bytes", "stall", "regained", "retransmits", "reordered", "failed", "fct.p50", "fct.p95", "fct.p99"},
 	"dns":  {"queries", "failed", "rtt.min", "rtt.avg", "rtt.p50", "rtt.p95", "rtt.p99", "rtt.max", "rtt.mdev"},

@@ -54,12 +54,13 @@ func Run(ctx context.Context, j Job) (meter.Outcome, error) {
 	run, ok := map[string]func(context.Context, Job) (meter.Outcome, error){
 		"tcp":  runTCP,
 		"udp":  runUDP,
+		"rtp":  runCall,
 		"ping": runPing,
 		"http": runHTTP,
 		"dns":  runDNS,
 	}[j.Kind]
 	if !ok {
-		return meter.Outcome{}, fmt.Errorf("traffic %s: kind %q is not there yet", j.Name, j.Kind)
+		return meter.Outcome{}, fmt.Errorf("traffic %s: no kind %q", j.Name, j.Kind)
 	}
 	out, err := run(ctx, j)
 	if err == nil {

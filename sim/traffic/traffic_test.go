@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netns"
 	"go.uber.org/goleak"
 
+	"github.com/multilink-vpn/multilink/sim/call"
 	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/nsdo"
 	"github.com/multilink-vpn/multilink/sim/scenario"
@@ -263,6 +264,56 @@ func TestUDP(t *testing.T) {
 	}
 }
 
+func TestCall(t *testing.T) {
+	w := newWire(t)
+	for _, c := range []struct{ codec, direction string }{{"pcmu", "both"}, {"opus", "down"}, {"opus", "up"}} {
+		t.Run(c.codec+" "+c.direction, func(t *testing.T) {
+			t.Parallel()
+			for _, family := range []int{4, 6} {
+				out := run(t, w.job(scenario.Traffic{Kind: "rtp", Codec: c.codec, Direction: c.direction, IP: family,
+					Duration: 500 * time.Millisecond}))
+				prefixes := []string{""}
+				if c.direction == "both" {
+					prefixes = []string{"down.", "up."}
+				}
+				for _, at := range prefixes {
+					if sent := number(t, out.Values, at+"sent"); sent <= 0 || sent > 25 {
+						t.Errorf("%g packets sent at 50/s in 0.5 s", sent)
+					}
+					if number(t, out.Values, at+"loss") != 0 || number(t, out.Values, at+"duplicates") != 0 {
+						t.Errorf("a cable lost or repeated: %v", out.Values)
+					}
+					if number(t, out.Values, at+"delay.p50") <= 0 || number(t, out.Values, at+"mos") <= 1 {
+						t.Errorf("%v", out.Values)
+					}
+					if trace := out.Series[at+"delay"]; float64(len(trace.V)) != number(t, out.Values, at+"sent") {
+						t.Errorf("a trace of %d delays", len(trace.V))
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestCallReports lasts until both parties have sent their first reports.
+func TestCallReports(t *testing.T) {
+	w := newWire(t)
+	out := run(t, w.job(scenario.Traffic{Kind: "rtp", Codec: "pcmu", Direction: "up", IP: 4,
+		Duration: call.ReportInterval/2 + 500*time.Millisecond}))
+	if number(t, out.Values, "reports") != 1 {
+		t.Errorf("%v", out.Values)
+	}
+}
+
+func TestCallWithoutAWay(t *testing.T) {
+	w := newWire(t)
+	j := w.job(scenario.Traffic{Kind: "rtp", Codec: "pcmu", Direction: "both", IP: 4, Duration: 300 * time.Millisecond})
+	j.Client.Device = "nowhere0"
+	if _, err := Run(context.Background(), j); err == nil || !strings.Contains(err.Error(), "nowhere0") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestPing(t *testing.T) {
 	w := newWire(t)
 	for _, family := range []int{4, 6} {
@@ -327,6 +378,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	for _, kind := range []scenario.Traffic{
 		{Kind: "tcp", Direction: "both", Streams: 1},
 		{Kind: "udp", Direction: "both", Rate: 1e6, Packet: 100},
+		{Kind: "rtp", Codec: "pcmu", Direction: "both"},
 		{Kind: "ping", Interval: 10 * time.Millisecond},
 		{Kind: "http", Size: 1 << 20, Count: 1 << 20},
 		{Kind: "dns", Interval: 10 * time.Millisecond},
@@ -342,9 +394,9 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestKindsThatAreNotThere(t *testing.T) {
-	_, err := Run(context.Background(), Job{Traffic: scenario.Traffic{Name: "call", Kind: "rtp"}})
-	if err == nil || err.Error() != `traffic call: kind "rtp" is not there yet` {
+func TestUnknownKind(t *testing.T) {
+	_, err := Run(context.Background(), Job{Traffic: scenario.Traffic{Name: "call", Kind: "fax"}})
+	if err == nil || err.Error() != `traffic call: no kind "fax"` {
 		t.Errorf("error %v", err)
 	}
 }

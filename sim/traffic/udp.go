@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -28,9 +25,6 @@ const (
 // helloEvery is how often the client says where it is, so that the host finds
 // it behind NATs that forget.
 const helloEvery = 500 * time.Millisecond
-
-// peerPoll is how often a host that sends looks whether the client is known.
-const peerPoll = 5 * time.Millisecond
 
 // lateness is how long after its end a traffic waits for what is under way.
 const lateness = time.Second
@@ -152,45 +146,20 @@ func (s *stream) learn() {
 	}
 }
 
-// send sends the datagrams, each at its time. The thread sleeps by itself: the
-// runtime's timers are late by up to a millisecond.
+// send sends the datagrams, each at its time.
 func (s *stream) send(ctx context.Context, socket *net.UDPConn, to func() *netip.AddrPort) {
-	runtime.LockOSThread() // never unlocked: the thread's timer slack is ours
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	buf := make([]byte, s.Packet)
 	buf[0] = udpData
 	interval := float64(s.Packet) * 8 / s.Rate * float64(time.Second)
-	begin := s.Origin.Add(s.Start)
-	for number := 0; number < maxDatagrams && ctx.Err() == nil; {
-		due := begin.Add(time.Duration(float64(number) * interval))
-		if !due.Before(s.deadline()) {
-			return
-		}
-		threadSleep(time.Until(due))
-		peer := to()
-		if peer == nil {
-			// Nobody to send to yet; what would have been sent is not counted.
-			threadSleep(peerPoll)
-			begin = time.Now().Add(-time.Duration(float64(number) * interval))
-			continue
-		}
+	known := func() bool { return to() != nil }
+	s.pace(ctx, interval, maxDatagrams, known, func(number int) {
 		binary.BigEndian.PutUint64(buf[8:], uint64(number))
 		binary.BigEndian.PutUint64(buf[16:], uint64(time.Now().UnixNano()))
-		if _, err := socket.WriteToUDPAddrPort(buf, *peer); err != nil {
+		if _, err := socket.WriteToUDPAddrPort(buf, *to()); err != nil {
 			s.refused++
 		}
-		number++
-		s.sent = number
-	}
-}
-
-// threadSleep puts the calling thread to sleep.
-func threadSleep(d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := unix.NsecToTimespec(int64(d))
-	_ = unix.Nanosleep(&t, nil) // an early end makes the next datagram early by as little
+		s.sent = number + 1
+	})
 }
 
 func (s *stream) receive(socket *net.UDPConn) {

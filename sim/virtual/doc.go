@@ -19,7 +19,7 @@
 //     do not touch;
 //   - processing time: a packet passes a session in no time;
 //   - congestion control other than gVisor's CUBIC and Reno (of which its Reno
-//     is weaker than Linux's), RTP and MPTCP. gVisor acknowledges every segment
+//     is weaker than Linux's), and MPTCP. gVisor acknowledges every segment
 //     where Linux does every second, so the way back carries more.
 //
 // So virtual time is for development, regression and ranking; figures to be
@@ -35,6 +35,7 @@
 // The files: simulation.go has the loop, clock.go its time, stage.go and
 // link.go the links, end.go the two ends of the tunnel; machine.go and socket.go
 // are the hosts with their TCP, topology.go says how they are connected;
-// traffic.go with bulk.go, datagrams.go, echo.go, web.go and names.go makes the
-// traffic; run.go runs a scenario and exec.go does so in a process of its own.
+// traffic.go with bulk.go, datagrams.go, phones.go, echo.go, web.go and names.go
+// makes the traffic; run.go runs a scenario and exec.go does so in a process of
+// its own.
 package virtual

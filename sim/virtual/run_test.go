@@ -31,6 +31,9 @@ traffic:
   - {name: dl, kind: tcp, direction: both, streams: 2, duration: 4s}
   - {name: six, kind: tcp, direction: up, size: 300kB, ip: 6, to: 2}
   - {name: voice, kind: udp, direction: both, rate: 500kbit, packet: 400, duration: 4s}
+  - {name: call, kind: rtp, codec: opus, duration: 4s}
+  - {name: listen, kind: rtp, direction: down, ip: 6, to: 2, duration: 4s}
+  - {name: callpast, kind: rtp, via: "link:a", duration: 4s}
   - {name: big, kind: udp, rate: 1mbit, packet: 6000, ip: 6, start: 1s, duration: 2s}
   - {name: ping, kind: ping, interval: 20ms, duration: 4s}
   - {name: ping6, kind: ping, interval: 50ms, duration: 4s, ip: 6, to: 2}
@@ -86,7 +89,8 @@ func TestEveryKindMeasures(t *testing.T) {
 	m := r.Measurements
 	for _, path := range []string{
 		"dl.down.goodput", "dl.up.goodput", "dl.down.bytes", "six.fct.p50", "six.goodput", "voice.up.goodput",
-		"voice.down.delay.p95", "big.goodput", "ping.rtt.p95", "ping6.rtt.min", "web.fct.p50", "web.goodput",
+		"voice.down.delay.p95", "big.goodput", "call.down.sent", "call.up.jitter", "call.down.mos", "call.up.reports",
+		"listen.mos", "listen.reports", "callpast.down.delay.p50", "ping.rtt.p95", "ping6.rtt.min", "web.fct.p50", "web.goodput",
 		"names.queries", "names.rtt.p50", "past.goodput", "pastping.rtt.avg",
 		"link.a.down.bytes", "link.b.down.dropped", "link.c.down.queued_max", "client.session.counters.rx_packets",
 		"client.links.a.srtt", "client.counters.tx_packets", "client.recovered_in", "capacity.down",
@@ -98,6 +102,11 @@ func TestEveryKindMeasures(t *testing.T) {
 	}
 	for _, path := range []string{"web.failed", "six.failed", "dl.down.failed", "past.failed"} {
 		if v := at(m, path); v != 0.0 {
+			t.Errorf("%s is %v", path, v)
+		}
+	}
+	for _, path := range []string{"call.down.sent", "call.up.sent", "listen.sent", "callpast.up.sent"} {
+		if v := at(m, path); v != 200.0 {
 			t.Errorf("%s is %v", path, v)
 		}
 	}
@@ -175,6 +184,25 @@ expect:
   - link.a.up.bytes <= u.bytes / 1000 * (1068 + `+headers+`) * 1.02
 `, "underlay="+underlay)
 	}
+}
+
+// TestCallOnACleanLink checks what a call measures where the figures are known.
+func TestCallOnACleanLink(t *testing.T) {
+	runText(t, `
+name: call
+duration: 10s
+links: [{name: a, down: {delay: 30ms, rate: 10mbit}, up: {delay: 50ms, rate: 10mbit}}]
+traffic: [{name: c, kind: rtp, via: "link:a"}]
+expect:
+  - c.down.loss == 0 and c.up.loss == 0 and c.down.duplicates == 0 and c.up.late == 0
+  - c.down.sent == 500 and c.up.sent == 500
+  # 200 bytes of IP packet at 10 Mbit/s.
+  - abs(c.down.delay.p50 - 0.03016) < 0.0001 and abs(c.up.delay.p99 - 0.05016) < 0.0001
+  - c.down.jitter < 0.00002 and abs(c.down.stall - 0.03016) < 0.0001
+  # 30 ms of path, 60 ms of buffer and 20 ms of frame: R = 93.2 - 0.024 * 110.
+  - abs(c.down.mos - 4.352) < 0.002
+  - c.down.reports == 2 and c.up.reports == 2
+`)
 }
 
 func TestLinksComeAndGo(t *testing.T) {
@@ -317,7 +345,6 @@ expect: [dl.goodput > 5.3e6, dl.goodput < 6e6]
 func TestUnsupported(t *testing.T) {
 	const head = "name: x\nduration: 2s\nlinks: [{name: a, both: {rate: 1mbit}}]\n"
 	for text, want := range map[string]string{
-		"traffic: [{name: c, kind: rtp, duration: 1s}]":             "traffic c: rtp is not in virtual time",
 		"traffic: [{name: c, kind: tcp, via: mptcp, duration: 1s}]": "traffic c: mptcp is not in virtual time",
 		"traffic: [{name: c, kind: tcp, cc: bbr, duration: 1s}]":    "the congestion control bbr is not in virtual time",
 		"timeline: [{at: 1s, do: kill-server}]":                     "kill-server is not in virtual time",

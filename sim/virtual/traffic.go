@@ -46,8 +46,6 @@ const defaultCC = "cubic"
 // checkTraffic says whether a traffic can run.
 func checkTraffic(t scenario.Traffic) error {
 	switch {
-	case t.Kind == "rtp":
-		return fmt.Errorf("traffic %s: rtp is %w", t.Name, ErrUnsupported)
 	case t.Via.Kind == "mptcp":
 		return fmt.Errorf("traffic %s: mptcp is %w", t.Name, ErrUnsupported)
 	case t.CC != "" && t.CC != defaultCC && t.CC != "reno":
@@ -69,6 +67,8 @@ func (s *Simulation) AddTraffic(t scenario.Traffic, warmup, until time.Duration)
 		tr.generator, err = tr.perDirection(newBulk)
 	case "udp":
 		tr.generator, err = tr.perDirection(newDatagrams)
+	case "rtp":
+		tr.generator, err = newPhones(tr)
 	case "ping":
 		tr.generator, err = newPinger(tr)
 	case "http":
