@@ -36,16 +36,7 @@ func newStatus() *cobra.Command {
 			if err != nil {
 				return failure(err)
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			show := showText
-			if asJSON {
-				show = showJSON
-			}
-			if !watch {
-				return failure(showOnce(ctx, path, cmd.OutOrStdout(), show))
-			}
-			return failure(showForever(ctx, path, cmd.OutOrStdout(), show, !asJSON && onTerminal(cmd.OutOrStdout())))
+			return failure(present(cmd, showStatus(path, asJSON), watch, !asJSON))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line")
@@ -54,22 +45,41 @@ func newStatus() *cobra.Command {
 	return cmd
 }
 
-func showOnce(ctx context.Context, path string, w io.Writer, show func(io.Writer, engine.Status) error) error {
-	var status engine.Status
-	err := askStatus(ctx, path, &status)
-	if err != nil {
-		return err
+// present shows an answer once, or until the user interrupts it; wipe clears a
+// terminal in between.
+func present(cmd *cobra.Command, s show, watch, wipe bool) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	w := cmd.OutOrStdout()
+	if !watch {
+		return s(ctx, w)
 	}
-	return show(w, status)
+	return s.forever(ctx, w, wipe && onTerminal(w))
 }
 
-// showForever shows the status every second; clear wipes the terminal before.
-func showForever(ctx context.Context, path string, w io.Writer, show func(io.Writer, engine.Status) error, wipe bool) error {
+// show writes an answer once.
+type show func(ctx context.Context, w io.Writer) error
+
+func showStatus(path string, asJSON bool) show {
+	return func(ctx context.Context, w io.Writer) error {
+		var status engine.Status
+		if err := askStatus(ctx, path, &status); err != nil {
+			return err
+		}
+		if asJSON {
+			return json.NewEncoder(w).Encode(status)
+		}
+		return showText(w, status)
+	}
+}
+
+// forever shows an answer every second; wipe clears the terminal before.
+func (s show) forever(ctx context.Context, w io.Writer, wipe bool) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	for {
 		var text strings.Builder
-		err := showOnce(ctx, path, &text, show)
+		err := s(ctx, &text)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -90,8 +100,6 @@ func showForever(ctx context.Context, path string, w io.Writer, show func(io.Wri
 		}
 	}
 }
-
-func showJSON(w io.Writer, status engine.Status) error { return json.NewEncoder(w).Encode(status) }
 
 func onTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

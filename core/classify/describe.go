@@ -56,6 +56,7 @@ type FlowInfo struct {
 	State         State          // the stronger of the two directions
 	Began, Seen   core.Time
 	Links         uint16   // that the last packet to the peer took, one bit each
+	LowLatency    bool     // the last packet sent got it
 	Evidence      string   // what came beside media: "STUN, DTLS"; or ""
 	Sent          HalfInfo // towards the peer
 	Received      HalfInfo
@@ -89,14 +90,14 @@ func (t *Table) Flows(now core.Time) []FlowInfo {
 func (f *flow) describe(now core.Time) FlowInfo {
 	v := FlowInfo{
 		Ref: f.ref, Protocol: "udp", State: f.state(), Began: f.began, Seen: f.seen,
-		Links: f.links, Evidence: f.evidenceText(),
-		Local: f.low.addrPort(f.v6), Remote: f.high.addrPort(f.v6),
+		Links: f.links, LowLatency: f.low, Evidence: f.evidenceText(),
+		Local: f.a.addrPort(f.v6), Remote: f.b.addrPort(f.v6),
 		Sent: f.describeHalf(now, toPeer), Received: f.describeHalf(now, fromPeer),
 	}
 	if f.protocol == gso.ProtocolTCP {
 		v.Protocol = "tcp"
 	}
-	if !f.lowLocal {
+	if !f.aLocal {
 		v.Local, v.Remote = v.Remote, v.Local
 	}
 	return v

@@ -122,7 +122,7 @@ func (t *Table) media(now core.Time, f *flow, h *half, r *rtpHeader) {
 		t.outcome(h, fail, whyPayloadType)
 		return
 	}
-	if min(f.low.port, f.high.port) < lowPorts && !negotiated {
+	if min(f.a.port, f.b.port) < lowPorts && !negotiated {
 		t.outcome(h, fail, whyLowPort)
 		return
 	}

@@ -10,7 +10,7 @@ type rtpBasic struct{}
 func (rtpBasic) inspect(_ *Table, _ core.Time, f *flow, h *half, b []byte) {
 	const lowPorts = 1024
 	h.judged++
-	if f.low.port > lowPorts && f.high.port > lowPorts &&
+	if f.a.port > lowPorts && f.b.port > lowPorts &&
 		len(b) >= rtpFixed && b[0]>>6 == 2 && b[1]&0x7f >= 96 {
 		h.passed++
 	}

@@ -134,18 +134,19 @@ func (t *Table) Stats() Stats { return t.stats }
 
 // flow is what is known of a flow: the packets of one 5-tuple, both ways.
 type flow struct {
-	low, high endpoint // the two ends, in the order of endpoint.less
-	protocol  uint8
-	v6        bool
-	used      bool
-	lowLocal  bool // the low end is on this side of the tunnel
-	wrapped   bool // its media is in TURN ChannelData
-	evidence  evidence
-	links     uint16 // that the last packet to the peer took
-	ref       Ref
-	began     core.Time
-	seen      core.Time
-	halves    [2]half // toPeer and fromPeer
+	a, b     endpoint // the two ends, in the order of endpoint.less
+	protocol uint8
+	v6       bool
+	used     bool
+	aLocal   bool // a is on this side of the tunnel
+	low      bool // the last packet sent got low latency
+	wrapped  bool // its media is in TURN ChannelData
+	evidence evidence
+	links    uint16 // that the last packet to the peer took
+	ref      Ref
+	began    core.Time
+	seen     core.Time
+	halves   [2]half // toPeer and fromPeer
 	// tracks are the sources within the flow, of each half. Their memory
 	// stays with the place in the table.
 	tracks *[2][maxTracks]track
@@ -244,8 +245,8 @@ func (t *Table) find(now core.Time, h *header, peer bool) *flow {
 			*tracks = [2][maxTracks]track{}
 		}
 		*f = flow{
-			low: low, high: high, protocol: h.protocol, v6: h.v6, used: true,
-			lowLocal: swapped == peer, ref: f.ref, began: now, tracks: tracks,
+			a: low, b: high, protocol: h.protocol, v6: h.v6, used: true,
+			aLocal: swapped == peer, ref: f.ref, began: now, tracks: tracks,
 		}
 	}
 	t.last = f
@@ -253,7 +254,7 @@ func (t *Table) find(now core.Time, h *header, peer bool) *flow {
 }
 
 func (f *flow) is(low, high endpoint, h *header) bool {
-	return f.used && f.low == low && f.high == high && f.protocol == h.protocol && f.v6 == h.v6
+	return f.used && f.a == low && f.b == high && f.protocol == h.protocol && f.v6 == h.v6
 }
 
 // lookup returns the flow of a set, or nil.
@@ -336,10 +337,11 @@ func (t *Table) flowOf(r Ref) *flow {
 	return &set[int(r-1)%ways]
 }
 
-// Carried notes the links that a packet of a flow was sent on, one bit each.
-func (t *Table) Carried(r Ref, links uint16) {
+// Carried notes the links that a packet of a flow was sent on, one bit each, and
+// whether it got low latency.
+func (t *Table) Carried(r Ref, links uint16, low bool) {
 	if f := t.flowOf(r); f != nil {
-		f.links = links
+		f.links, f.low = links, low
 	}
 }
 
@@ -358,7 +360,7 @@ func (t *Table) Trim(now core.Time) {
 // section 11).
 func (t *Table) sibling(f *flow) *flow {
 	h := header{protocol: f.protocol, v6: f.v6}
-	low, high := f.low, f.high
+	low, high := f.a, f.b
 	low.port--
 	high.port--
 	return t.lookup(t.index(low, high, h.protocol), low, high, &h)

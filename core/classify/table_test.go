@@ -111,7 +111,7 @@ func TestTableIsBounded(t *testing.T) {
 			t.Fatal("memory of idle flows is kept")
 		}
 	}
-	tab.Carried(1, 1) // of a flow that is gone: no harm
+	tab.Carried(1, 1, true) // of a flow that is gone: no harm
 }
 
 // TestIdleFlowsGiveWay: a set that is full of idle flows evicts none.
@@ -153,12 +153,12 @@ func TestRateAndLinks(t *testing.T) {
 		v = s.tab.Packet(s.now, udpPacket(s.from, s.to, opus(i)), false)
 		s.now = s.now.Add(20 * time.Millisecond)
 	}
-	s.tab.Carried(v.Ref, 5)
+	s.tab.Carried(v.Ref, 5, true)
 	f := s.tab.Flows(s.now)[0]
 	if want := 120.0 * 50; f.Sent.Rate < want*0.9 || f.Sent.Rate > want*1.1 {
 		t.Errorf("rate %g, want %g", f.Sent.Rate, want)
 	}
-	if f.Links != 5 || f.Sent.SSRC != 7 || f.Sent.PayloadType != 111 || f.Sent.Clock != 48000 {
+	if f.Links != 5 || !f.LowLatency || f.Sent.SSRC != 7 || f.Sent.PayloadType != 111 || f.Sent.Clock != 48000 {
 		t.Errorf("%+v", f)
 	}
 	if got, want := f.Sent.String(), "payload type 111 at 48 kHz, SSRC 00000007: one source, sequence and timestamps in step"; got != want {

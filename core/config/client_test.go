@@ -56,7 +56,7 @@ func defaultClient(t *testing.T) *config.Client {
 		PrivateKey: mustPrivate(t, testPrivate),
 		Strategy: control.Strategy{
 			Scheduler: both(sched.Default), Reorder: both(reseq.Default),
-			RateControl: true, Retransmit: true, Equalize: "auto",
+			RateControl: true, Retransmit: true, Equalize: "auto", Classifier: "rtp",
 		},
 		TUN:          config.TUN{Name: "multilink0", MTU: 1400, Mode: "auto"},
 		Underlay:     config.Underlay{Mode: "auto", Family: "any"},
@@ -87,6 +87,7 @@ reorder = "none"
 rate_control = false
 retransmit = false
 equalize = "off"
+classifier = "rtp-basic"
 grace = "90s"
 status_socket = "/tmp/a/../s.sock"
 state_dir = "/tmp/state/"
@@ -127,7 +128,7 @@ format = "json"
 	}
 	want := defaultClient(t)
 	want.Strategy = control.Strategy{
-		Scheduler: control.PerDirection{Up: "redundant", Down: "minrtt"}, Reorder: both("none"), Equalize: "off",
+		Scheduler: control.PerDirection{Up: "redundant", Down: "minrtt"}, Reorder: both("none"), Equalize: "off", Classifier: "rtp-basic",
 	}
 	want.Grace, want.StatusSocket, want.StateDir = 90*time.Second, "/tmp/s.sock", "/tmp/state"
 	want.UsageFile = "/tmp/usage.json"
@@ -198,7 +199,7 @@ func TestClientMistakes(t *testing.T) {
 	schedulers, resequencers := strings.Join(config.Schedulers(), ", "), strings.Join(config.Resequencers(), ", ")
 	tests := []mistake{
 		{"unknown key", `shceduler = "wrr"`, `4:1: unknown key "shceduler": did you mean "scheduler"?`},
-		{"unknown key, nothing near", `colour = "red"`, `4:1: unknown key "colour": known here: dns, equalize, grace, `},
+		{"unknown key, nothing near", `colour = "red"`, `4:1: unknown key "colour": known here: classifier, dns, equalize, grace, `},
 		{"unknown key in a table", "[tun]\nmut = 1300", `5:1: unknown key "tun.mut": did you mean "tun.mtu"?`},
 		{"unknown table", "[tuns]\nmtu = 1300", `4:2: unknown key "tuns": did you mean "tun"?`},
 		{"below the wrong table", "[log]\nkill_switch = true", `5:1: unknown key "log.kill_switch": "kill_switch" belongs at the top of the file, above the first [table]`},

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/multilink-vpn/multilink/core/classify"
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/reseq"
 	"github.com/multilink-vpn/multilink/core/sched"
@@ -70,6 +71,7 @@ func decodeStrategy(t *table) control.Strategy {
 		RateControl: get(t, "rate_control", true, boolean),
 		Retransmit:  get(t, "retransmit", true, boolean),
 		Equalize:    get(t, "equalize", session.EqualizeAuto, oneOf(session.EqualizeModes()...)),
+		Classifier:  get(t, "classifier", classify.Default, oneOf(classify.Names()...)),
 	}
 	if st.Equalize == session.EqualizeOn {
 		t.d.warn(`equalize = "on" has no effect yet: packets are not held back on fast links`)

@@ -41,7 +41,7 @@ func TestServerDefaults(t *testing.T) {
 		Masquerade: true,
 		Strategy: control.Strategy{
 			Scheduler: both(sched.Default), Reorder: both(reseq.Default),
-			RateControl: true, Retransmit: true, Equalize: "auto",
+			RateControl: true, Retransmit: true, Equalize: "auto", Classifier: "rtp",
 		},
 		AllowClientStrategy: true,
 		TUN:                 config.TUN{Name: "multilink0", MTU: 1400, Mode: "auto"},

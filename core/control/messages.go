@@ -85,6 +85,8 @@ type Strategy struct {
 	RateControl bool         `json:"rate_control"`
 	Retransmit  bool         `json:"retransmit"`
 	Equalize    string       `json:"equalize"` // "auto", "on" or "off"
+	// Classifier recognises calls, at both ends.
+	Classifier string `json:"classifier"`
 }
 
 // Hello is the client's first message on every connection: one link asks to be
@@ -287,6 +289,7 @@ func (s Strategy) check() error {
 		checkText("reorder", s.Reorder.Up, maxName),
 		checkText("reorder", s.Reorder.Down, maxName),
 		checkText("equalize", s.Equalize, maxName),
+		checkText("classifier", s.Classifier, maxName),
 	)
 }
 

@@ -91,6 +91,7 @@ func answer(w http.ResponseWriter, code int, v any) {
 // commands lists what can be done to the running client.
 func (c *Client) commands() commands {
 	return commands{
+		"flows":     commandOf(c.Flows),
 		"link-list": commandOf(c.listLinks),
 		"link-set":  commandOf(c.setLink),
 	}
@@ -98,5 +99,7 @@ func (c *Client) commands() commands {
 
 // commands lists what can be done to the running server.
 func (s *Server) commands() commands {
-	return commands{}
+	return commands{
+		"flows": commandOf(s.Flows),
+	}
 }

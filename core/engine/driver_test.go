@@ -57,7 +57,7 @@ func newPair(t *testing.T, links int) *pair {
 	for i := range p.ends {
 		dev, end := tun.NewPipe(fmt.Sprintf("end%d", i), 4096)
 		d, err := newDriver(newClock(), session.Config{
-			Send: session.Strategy{Scheduler: "wrr", Equalize: "auto"}, Reorder: "global", Seed: uint64(i),
+			Send: session.Strategy{Scheduler: "wrr", Equalize: "auto", Classifier: "rtp"}, Reorder: "global", Seed: uint64(i),
 		}, &device{Device: dev}, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -244,7 +244,7 @@ func testStrategy(scheduler string) control.Strategy {
 	return control.Strategy{
 		Scheduler: control.PerDirection{Up: scheduler, Down: scheduler},
 		Reorder:   control.PerDirection{Up: "global", Down: "global"},
-		Equalize:  "auto", Retransmit: true,
+		Equalize:  "auto", Retransmit: true, Classifier: "rtp",
 	}
 }
 

@@ -63,6 +63,7 @@ type SessionStatus struct {
 	RateControl bool             `json:"rate_control"`
 	Retransmit  bool             `json:"retransmit"`
 	Equalize    string           `json:"equalize"`
+	Classifier  string           `json:"classifier"`
 	QueueBytes  int              `json:"queue_bytes"`
 	HeldBytes   int              `json:"held_bytes"`
 	Counters    session.Counters `json:"counters"`
@@ -95,6 +96,7 @@ type ClientStatus struct {
 func (s *SessionStatus) fill(snap session.Snapshot) {
 	s.Scheduler, s.Reorder = snap.Scheduler, snap.Reorder
 	s.RateControl, s.Retransmit, s.Equalize = snap.RateControl, snap.Retransmit, snap.Equalize
+	s.Classifier = snap.Classifier
 	s.QueueBytes, s.HeldBytes = snap.QueueBytes, snap.HeldBytes
 	s.Counters = snap.Counters
 }

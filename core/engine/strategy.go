@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 
+	"github.com/multilink-vpn/multilink/core/classify"
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/reseq"
 	"github.com/multilink-vpn/multilink/core/sched"
@@ -28,6 +29,7 @@ func newSide(st control.Strategy, scheduler, reorder string) side {
 			RateControl: st.RateControl,
 			Retransmit:  st.Retransmit,
 			Equalize:    st.Equalize,
+			Classifier:  st.Classifier,
 		},
 		reorder: reorder,
 	}
@@ -48,6 +50,7 @@ func agree(asked, own control.Strategy) control.Strategy {
 	known(&st.Reorder.Up, own.Reorder.Up, reseq.Names())
 	known(&st.Reorder.Down, own.Reorder.Down, reseq.Names())
 	known(&st.Equalize, own.Equalize, session.EqualizeModes())
+	known(&st.Classifier, own.Classifier, classify.Names())
 	return st
 }
 

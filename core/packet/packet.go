@@ -4,6 +4,7 @@ package packet
 
 import (
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/classify"
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
@@ -19,6 +20,10 @@ type Packet struct {
 	Header wire.PacketHeader
 	// Flow is a hash of the packet's 5-tuple.
 	Flow uint32
+	// Known is the place of the packet's flow in the session's table of
+	// flows; Call says that the flow is a call for certain.
+	Known classify.Ref
+	Call  bool
 	// Since is when the packet was taken from the TUN, or from a link.
 	Since core.Time
 	// Sent is when it was first sent.

@@ -21,7 +21,7 @@
 //
 // The files follow a packet: send.go takes it from the TUN and dispatches it,
 // receive.go opens it at the other end, report.go acknowledges it, repair.go
-// sends it again when it is lost. realtime.go sends what wants low latency. links.go, liveness.go and path.go look after
+// sends it again when it is lost. realtime.go sends what wants low latency, calls.go says which calls do. links.go, liveness.go and path.go look after
 // the links.
 package session
 
@@ -36,6 +36,7 @@ type Strategy struct {
 	RateControl bool   // pace each link at its own estimated rate
 	Retransmit  bool   // repair losses on the link level
 	Equalize    string // EqualizeAuto, EqualizeOn or EqualizeOff
+	Classifier  string // a name of package classify
 }
 
 // Values of Strategy.Equalize.

@@ -72,7 +72,7 @@ const (
 	server = 1
 )
 
-var wholeStrategy = Strategy{Scheduler: "wrr", RateControl: true, Retransmit: true, Equalize: "off"}
+var wholeStrategy = Strategy{Scheduler: "wrr", RateControl: true, Retransmit: true, Equalize: "off", Classifier: "rtp"}
 
 func newWorld(t testing.TB, st Strategy, reorder string) *world {
 	w := &world{t: t, now: core.Time(time.Hour), random: rand.New(rand.NewPCG(1, 2))}

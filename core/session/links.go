@@ -29,6 +29,7 @@ type linkState struct {
 	probes     int       // probes answered since the link began or came back
 	pinged     core.Time // when a report last asked for an acknowledgement
 	silentFrom core.Time // when it went down
+	doubted    core.Time // when it was last suspect or down
 	gaps       []gap
 }
 

@@ -62,12 +62,12 @@ func (s *Session) judge(l *linkState, out *Output) {
 	suspectAfter, downAfter := l.limits()
 	switch {
 	case silence >= s.downAfter(l, downAfter):
-		l.health, l.probes, l.silentFrom = down, 0, s.now
+		l.health, l.probes, l.silentFrom, l.doubted = down, 0, s.now, s.now
 		s.lost = l.tx.Close(s.lost[:0])
 		s.repair(l, out)
 	case silence >= suspectAfter:
 		if l.health == up {
-			l.health = suspect
+			l.health, l.doubted = suspect, s.now
 			s.probe(l, out) // whose answer clears it
 		}
 	default:

@@ -42,12 +42,14 @@ type urgentLink struct {
 	filled core.Time
 }
 
-// mark says with which flags an inner packet leaves.
-func (s *Session) mark(_ []byte, flow uint32) wire.Flags {
-	if s.answers.wants(flow, s.now) {
-		return wire.LowLatency
+// mark says with which flags an inner packet leaves, and what it is.
+func (s *Session) mark(p core.Packet, flow uint32) (wire.Flags, classify.Verdict) {
+	what := s.calls.table.Packet(s.now, p, false)
+	wants := what.State > classify.Other || s.answers.wants(flow, s.now)
+	if wants && s.mayHurry(len(p.Data)) {
+		return wire.LowLatency, what
 	}
-	return 0
+	return 0, what
 }
 
 // sendUrgent sends the waiting packets of low latency. The view must be filled.
@@ -64,7 +66,11 @@ func (s *Session) sendUrgent(out *Output) {
 		p := s.queue.TakeUrgent()
 		s.urgent.credit -= float64(len(p.Data))
 		s.counters.TxLowLatency++
-		s.sendOn(sched.Of(l.id), p, out)
+		links := sched.Of(l.id)
+		if p.Call {
+			links |= s.copyLink(l, len(p.Data))
+		}
+		s.sendOn(links, p, out)
 	}
 }
 

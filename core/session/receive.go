@@ -89,6 +89,7 @@ func (s *Session) receivePacket(l *linkState, body []byte, out *Output) {
 	}
 	s.gotData = s.now
 	s.follow(h.Flags, data)
+	s.calls.table.Packet(s.now, core.Packet{Data: data}, true)
 	s.counters.RxPackets++
 	s.counters.RxBytes += uint64(len(data))
 	s.arrival = reseq.Arrival{

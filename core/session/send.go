@@ -32,7 +32,7 @@ func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
 		return
 	}
 	flow := classify.Flow(p.Data)
-	flags := s.mark(p.Data, flow)
+	flags, what := s.mark(p, flow)
 	for cur.Left() > 0 {
 		n := cur.NextLen()
 		if n > s.cfg.MTU {
@@ -46,7 +46,7 @@ func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
 		}
 		h.Data = h.Data[:n]
 		cur.Next(h.Data)
-		h.Flow = flow
+		h.Flow, h.Known, h.Call = flow, what.Ref, what.State == classify.Confirmed
 		h.Header.Flags |= flags
 		if p.Partial || p.Segment > 0 {
 			h.Header.Flags |= wire.Partial
@@ -179,6 +179,7 @@ func (s *Session) sendOn(links sched.Set, p *packet.Packet, out *Output) (open b
 		s.refresh(v)
 		open = open && v.Open
 	}
+	s.calls.table.Carried(p.Known, uint16(links), p.Header.Flags&wire.LowLatency != 0)
 	s.counters.TxPackets++
 	s.counters.TxBytes += uint64(len(p.Data))
 	s.sentData = s.now

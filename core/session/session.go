@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/classify"
 	"github.com/multilink-vpn/multilink/core/link"
 	"github.com/multilink-vpn/multilink/core/packet"
 	"github.com/multilink-vpn/multilink/core/queue"
@@ -46,6 +47,7 @@ type Session struct {
 	stranded    []*packet.Packet // lost with the last link
 	ackLink     core.LinkID      // carries the reports
 	urgent      urgentLink
+	calls       calls
 	answers     *answers  // flows whose peer wants low latency; nil: not followed
 	backups     bool      // carry data: no active link does well enough
 	toldBackups bool      // what a Change has told of
@@ -81,6 +83,9 @@ func New(cfg Config, now core.Time) (*Session, error) {
 		s.answers = &answers{}
 	}
 	var err error
+	if s.calls.table, err = classify.NewTable(cfg.Send.Classifier, classify.Limits{}, cfg.Seed); err != nil {
+		return nil, err
+	}
 	if s.sched, err = sched.New(cfg.Send.Scheduler); err != nil {
 		return nil, err
 	}
@@ -99,6 +104,11 @@ func (s *Session) SetStrategy(now core.Time, st Strategy, out *Output) error {
 			return err
 		}
 		s.sched = n
+	}
+	if st.Classifier != s.cfg.Send.Classifier {
+		if err := s.calls.table.Set(st.Classifier); err != nil {
+			return err
+		}
 	}
 	s.cfg.Send = st
 	for _, l := range s.order {
@@ -172,6 +182,7 @@ func (s *Session) finish(out *Output) {
 	s.sendReports(out)
 	if s.idle() {
 		s.pool.Trim(idlePackets)
+		s.trimCalls()
 	}
 }
 

@@ -16,6 +16,7 @@ type Snapshot struct {
 	RateControl bool     `json:"rate_control"`
 	Retransmit  bool     `json:"retransmit"`
 	Equalize    string   `json:"equalize"`
+	Classifier  string   `json:"classifier"`
 	QueueBytes  int      `json:"queue_bytes"`
 	HeldBytes   int      `json:"held_bytes"` // waiting in the resequencer
 	Links       []Link   `json:"links"`
@@ -87,6 +88,14 @@ type Counters struct {
 	// latency.
 	UrgentSwitches uint64 `json:"low_latency_switches"`
 
+	CallsFound   uint64 `json:"calls_found"`   // directions of flows found to be calls
+	CallsRevoked uint64 `json:"calls_revoked"` // of them, and of those that might be: turned out to be none
+	// CallsCapped counts packets that were treated as ordinary ones because
+	// calls may take no more of the links.
+	CallsCapped  uint64 `json:"calls_capped"`
+	CallCopies   uint64 `json:"call_copies"`   // packets of calls sent on a second link too
+	FlowsEvicted uint64 `json:"flows_evicted"` // displaced in the full table of flows
+
 	Reordered    uint64 `json:"reordered"`     // arrived out of order
 	Held         uint64 `json:"held"`          // waited in the resequencer
 	GapsSkipped  uint64 `json:"gaps_skipped"`  // sequences given up
@@ -105,6 +114,8 @@ func (s *Session) withReseqStats() Counters {
 	c.GapsSkipped += r.GapsSkipped
 	c.LateReleased += r.Late
 	c.ResequencerOverflow += r.Overflow
+	f := s.calls.table.Stats()
+	c.CallsFound, c.CallsRevoked, c.FlowsEvicted = f.Confirmed, f.Revoked, f.Evicted
 	return c
 }
 
@@ -114,6 +125,7 @@ func (s *Session) Snapshot(now core.Time) Snapshot {
 		Scheduler: s.sched.Name(), Reorder: s.reseq.Name(),
 		RateControl: s.cfg.Send.RateControl, Retransmit: s.cfg.Send.Retransmit,
 		Equalize:   s.cfg.Send.Equalize,
+		Classifier: s.calls.table.Name(),
 		QueueBytes: s.queue.Total(), HeldBytes: s.reseq.Stats().HeldBytes,
 		Links: make([]Link, 0, len(s.order)), Counters: s.withReseqStats(),
 	}

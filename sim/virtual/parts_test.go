@@ -56,7 +56,7 @@ func FuzzPacketsFromLinks(f *testing.F) {
 func pair(t *testing.T) *Simulation {
 	t.Helper()
 	side := Strategy{
-		Send:    session.Strategy{Scheduler: "wrr", RateControl: true, Retransmit: true, Equalize: "off"},
+		Send:    session.Strategy{Scheduler: "wrr", RateControl: true, Retransmit: true, Equalize: "off", Classifier: "rtp"},
 		Reorder: "global",
 	}
 	im := scenario.Impairment{Rate: 10e6, Delay: 10 * time.Millisecond, Queue: scenario.Queue{Time: 100 * time.Millisecond}}

@@ -3,6 +3,7 @@ package virtual
 import (
 	"fmt"
 
+	"github.com/multilink-vpn/multilink/core/classify"
 	"github.com/multilink-vpn/multilink/core/reseq"
 	"github.com/multilink-vpn/multilink/core/sched"
 	"github.com/multilink-vpn/multilink/core/session"
@@ -22,13 +23,14 @@ func strategies(clientKeys, serverKeys map[string]any) (clientSide, serverSide S
 	schedulerUp, schedulerDown := d.perDirection("scheduler", sched.Default)
 	reorderUp, reorderDown := d.perDirection("reorder", reseq.Default)
 	equalize := d.name(keys, "equalize", session.EqualizeAuto)
+	classifier := d.name(keys, "classifier", classify.Default)
 	paced, again := d.flag("rate_control", true), d.flag("retransmit", true)
 	clientSide = Strategy{
-		Send:    session.Strategy{Scheduler: schedulerUp, RateControl: paced, Retransmit: again, Equalize: equalize},
+		Send:    session.Strategy{Scheduler: schedulerUp, RateControl: paced, Retransmit: again, Equalize: equalize, Classifier: classifier},
 		Reorder: reorderDown,
 	}
 	serverSide = Strategy{
-		Send:    session.Strategy{Scheduler: schedulerDown, RateControl: paced, Retransmit: again, Equalize: equalize},
+		Send:    session.Strategy{Scheduler: schedulerDown, RateControl: paced, Retransmit: again, Equalize: equalize, Classifier: classifier},
 		Reorder: reorderUp,
 	}
 	return clientSide, serverSide, d.err

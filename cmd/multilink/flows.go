@@ -1,0 +1,97 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/multilink-vpn/multilink/core/engine"
+	"github.com/multilink-vpn/multilink/core/session"
+)
+
+func newFlows() *cobra.Command {
+	var (
+		asJSON, watch bool
+		socket        string
+		args          engine.FlowsArguments
+	)
+	cmd := &cobra.Command{
+		Use:   "flows",
+		Short: "Show the flows in the tunnel: which are calls, why, and which link they use",
+		Example: `  multilink flows
+  multilink flows --watch
+  multilink flows --json | jq '.sessions[].flows[] | select(.class == "call")'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path, err := findSocket(socket, runDir)
+			if err != nil {
+				return failure(err)
+			}
+			return failure(present(cmd, showFlows(path, args, asJSON), watch, !asJSON))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every second until interrupted")
+	cmd.Flags().StringVar(&args.Client, "client", "", "on a server: of this client only")
+	addSocket(cmd, &socket)
+	return cmd
+}
+
+func showFlows(path string, args engine.FlowsArguments, asJSON bool) show {
+	return func(ctx context.Context, w io.Writer) error {
+		var answer engine.FlowsAnswer
+		if err := ask(ctx, path, "flows", args, &answer); err != nil {
+			return err
+		}
+		if asJSON {
+			return json.NewEncoder(w).Encode(answer)
+		}
+		return flowsText(w, answer)
+	}
+}
+
+// flowsText prints flows for people: calls first, then by rate.
+func flowsText(w io.Writer, answer engine.FlowsAnswer) error {
+	if len(answer.Sessions) == 0 {
+		_, err := fmt.Fprintln(w, "no session yet")
+		return err
+	}
+	for _, s := range answer.Sessions {
+		if s.Client != "" {
+			fmt.Fprintf(w, "client: %s\n", s.Client)
+		}
+		fmt.Fprintf(w, "%d flows, classifier %s\n", len(s.Flows), s.Classifier)
+		slices.SortStableFunc(s.Flows, func(a, b session.Flow) int {
+			return cmp.Or(-cmp.Compare(weight(a), weight(b)), -cmp.Compare(a.Sent.Rate+a.Received.Rate, b.Sent.Rate+b.Received.Rate))
+		})
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "CLASS\tFLOW\tSENT\tRECEIVED\tLINK\tWHY")
+		for _, f := range s.Flows {
+			fmt.Fprintf(t, "%s\t%s %s - %s\t%s\t%s\t%s\t%s\n", f.Class, f.Protocol, f.Local, f.Remote,
+				rate(f.Sent.Rate), rate(f.Received.Rate), or(strings.Join(f.Links, "+"), "-"), why(f))
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// weight orders the classes of flows.
+func weight(f session.Flow) int {
+	return slices.Index([]string{session.ClassOther, session.ClassLowLatency, session.ClassMaybe, session.ClassCall}, f.Class)
+}
+
+func why(f session.Flow) string {
+	if f.Evidence == "" {
+		return f.Why
+	}
+	return fmt.Sprintf("%s (%s)", f.Why, f.Evidence)
+}

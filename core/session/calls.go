@@ -1,0 +1,112 @@
+package session
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/classify"
+	"github.com/multilink-vpn/multilink/core/sched"
+)
+
+// This file is about calls, which get low latency without being asked for:
+// what they may take, and when they are sent twice.
+
+// The cap of what gets low latency by recognition, or because the peer
+// flagged it: callShare of the best link's rate, but callLeast in any case, the
+// rate of one call. callBurst of it may pass at once, and callBurstLeast: a
+// picture. What is above is ordinary traffic.
+const (
+	callShare      = 0.3
+	callLeast      = 16000 // bytes/s
+	callBurst      = 250 * time.Millisecond
+	callBurstLeast = 32000 // bytes
+)
+
+// Copies over the second best link take callShare of its rate at most.
+const (
+	copyBurst      = 100 * time.Millisecond
+	copyBurstLeast = 3000 // bytes
+)
+
+// wary is how long a link that was silent is distrusted.
+const wary = 3 * time.Second
+
+// trimTables is how often an idle session gives memory of its tables back.
+const trimTables = 10 * time.Second
+
+// calls is what a session knows of flows and lets them do.
+type calls struct {
+	table   *classify.Table
+	allowed allowance
+	copies  allowance
+	trimmed core.Time
+}
+
+// allowance is a token bucket, in bytes.
+type allowance struct {
+	left   float64
+	filled core.Time
+}
+
+// take takes n bytes where there is any left, filled at a rate up to most.
+func (a *allowance) take(now core.Time, rate, most float64, n int) bool {
+	if a.filled == 0 {
+		a.left = most
+	} else {
+		a.left = min(most, a.left+rate*now.Sub(a.filled).Seconds())
+	}
+	a.filled = now
+	if a.left <= 0 {
+		return false
+	}
+	a.left -= float64(n)
+	return true
+}
+
+// mayHurry tells whether n bytes that the user did not ask low latency for
+// may get it.
+func (s *Session) mayHurry(n int) bool {
+	best := 0.0
+	for _, l := range s.order {
+		if e := l.tx.Estimate(); l.usable() {
+			best = max(best, e.Rate)
+			if e.SRTT > 0 {
+				best = max(best, float64(e.Window)/e.SRTT.Seconds())
+			}
+		}
+	}
+	rate := max(callShare*best, callLeast)
+	if s.calls.allowed.take(s.now, rate, max(rate*callBurst.Seconds(), callBurstLeast), n) {
+		return true
+	}
+	s.counters.CallsCapped++
+	return false
+}
+
+// copyLink returns the links that carry a call's packet beside l, which is the
+// quickest: none while l can be trusted.
+func (s *Session) copyLink(l *linkState, n int) sched.Set {
+	e := l.tx.Estimate()
+	silent := l.health == suspect || l.doubted > 0 && s.now.Sub(l.doubted) < wary
+	if !silent && e.Loss <= doubleLoss {
+		return 0
+	}
+	second := s.quickest(l)
+	if second == nil {
+		return 0
+	}
+	rate := callShare * second.tx.Estimate().Rate
+	if !s.calls.copies.take(s.now, rate, max(rate*copyBurst.Seconds(), copyBurstLeast), n) {
+		return 0
+	}
+	s.counters.CallCopies++
+	return sched.Of(second.id)
+}
+
+// trimCalls gives memory back now and then.
+func (s *Session) trimCalls() {
+	if s.now.Sub(s.calls.trimmed) >= trimTables {
+		s.calls.trimmed = s.now
+		s.calls.table.Trim(s.now)
+	}
+}
