@@ -143,6 +143,33 @@ func TestHandshakeIsPostQuantumAndFresh(t *testing.T) {
 	}
 }
 
+// TestClockDoesNotMatter: keys are known whatever time it is at either end.
+func TestClockDoesNotMatter(t *testing.T) {
+	key := newKey(t)
+	cert, err := certificate(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept := func(PublicKey) error { return nil }
+	for _, years := range []int{-50, -1, 0, 1, 100} {
+		for _, end := range []string{"client", "server"} {
+			clock := func() time.Time { return time.Now().AddDate(years, 0, 0) }
+			clientConfig, serverConfig := config(cert, accept), config(cert, accept)
+			if end == "client" {
+				clientConfig.Time = clock
+			} else {
+				serverConfig.Time = clock
+			}
+			c, s := loopback(t)
+			done := make(chan error, 1)
+			go func() { done <- tls.Server(s, serverConfig).Handshake() }()
+			if err := errors.Join(tls.Client(c, clientConfig).Handshake(), <-done); err != nil {
+				t.Errorf("the %s's clock is %d years off: %v", end, years, err)
+			}
+		}
+	}
+}
+
 func TestServerOffersNoResumption(t *testing.T) {
 	serverKey := newKey(t)
 	cert, err := certificate(newKey(t))

@@ -133,6 +133,11 @@ func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Int
 // live opens one session after another until ctx ends or the host refuses.
 func (c *Client) live(ctx context.Context) {
 	const quick = 5 * time.Second // a session this short was not worth opening
+	defer func() {
+		if s := c.current.Load(); s != nil {
+			c.finish(s)
+		}
+	}()
 	first, tries := "", 0
 	for ctx.Err() == nil {
 		link, conn := c.open(ctx, first)
@@ -147,43 +152,12 @@ func (c *Client) live(ctx context.Context) {
 			return
 		}
 		first = c.keep(ctx, s, link, conn)
-		c.finish(s)
 		if time.Since(began) > quick {
 			tries = 0
 			continue
 		}
 		tries++ // such as two clients with one key that throw each other out
 		sleep(ctx, backoff(tries, nil), nil)
-	}
-}
-
-// open tries one interface after another, first the one of that name, until
-// the server opens a session over one; nil when ctx ends.
-func (c *Client) open(ctx context.Context, first string) (*clientLink, *connection) {
-	for round := 0; ; round++ {
-		var worst error
-		for _, ifc := range c.candidates(first) {
-			link := c.link(ifc)
-			if link == nil {
-				continue
-			}
-			link.set(controlConnecting, nil)
-			conn, err := link.connect(ctx, noSession)
-			if ctx.Err() != nil {
-				if conn != nil {
-					conn.close()
-				}
-				return nil, nil
-			}
-			if err == nil {
-				return link, conn
-			}
-			link.failed(err)
-			worst = err
-		}
-		if !sleep(ctx, backoff(round, worst), c.wake) {
-			return nil, nil
-		}
 	}
 }
 

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
@@ -22,13 +21,8 @@ import (
 	"github.com/multilink-vpn/multilink/core/underlay"
 )
 
-// How a link tries again, and when it renews its keys.
+// When a link renews its keys.
 const (
-	firstRetry   = 250 * time.Millisecond
-	refusedRetry = time.Second // the host is there, the server is not (yet)
-	lastRetry    = 10 * time.Second
-	steadyAfter  = 10 * time.Second // a link that held this long starts over
-
 	rekeyEvery = time.Hour
 	rekeyRetry = time.Minute
 )
@@ -60,6 +54,7 @@ type clientLink struct {
 func (l *clientLink) run(ctx context.Context, s *clientSession, conn *connection) {
 	defer l.set(controlDown, nil)
 	for tries := 0; ctx.Err() == nil; tries++ {
+		began := time.Now()
 		var err error
 		if conn == nil {
 			if s.expired(l.client.config().Grace) {
@@ -67,27 +62,36 @@ func (l *clientLink) run(ctx context.Context, s *clientSession, conn *connection
 				return
 			}
 			l.set(controlConnecting, nil)
-			conn, err = l.connect(ctx, s.ref)
-			if hasCode(err, control.CodeBadSession) {
-				l.client.log.Info("the server does not know the session any more", "link", l.name, "error", err)
-				s.end(l.name)
-				return
-			}
+			conn, err = l.join(ctx, s)
 		}
 		if conn != nil {
-			began := time.Now()
+			began = time.Now()
 			err = l.carry(ctx, s, conn)
 			conn = nil
 			if time.Since(began) > steadyAfter {
 				tries = 0
 			}
+			began = time.Now()
 		}
-		if ctx.Err() != nil || l.client.ending.Load() {
+		if ctx.Err() != nil || l.client.ending.Load() || s.isOver() {
 			return
 		}
 		l.failed(err)
-		sleep(ctx, backoff(tries, err), l.kick)
+		if poked := pause(ctx, backoff(tries, err), time.Since(began), l.kick); poked {
+			tries = -1 // what is wrong now is something else
+		}
 	}
+}
+
+// join connects to the session. That the server does not know it any more is
+// the end of the session.
+func (l *clientLink) join(ctx context.Context, s *clientSession) (*connection, error) {
+	conn, err := l.connect(ctx, wanted{session: s.ref})
+	if hasCode(err, control.CodeBadSession) {
+		l.client.log.Info("the server does not know the session any more", "link", l.name, "error", err)
+		s.end(l.name)
+	}
+	return conn, err
 }
 
 // carry uses a connection, and those that replace it, until one fails.
@@ -104,12 +108,12 @@ func (l *clientLink) carry(ctx context.Context, s *clientSession, conn *connecti
 	}
 }
 
-// hold uses one connection until it fails, or is due to be replaced by next.
+// hold uses one connection until it fails, or has been replaced by next.
 func (l *clientLink) hold(ctx context.Context, s *clientSession, conn *connection) (next *connection, err error) {
-	failed := make(chan error, 1)
+	broken, lost := make(chan error, 1), make(chan error, 1)
 	report := func(err error) {
 		select {
-		case failed <- err:
+		case broken <- err:
 		default: // one reason is enough
 		}
 	}
@@ -122,32 +126,68 @@ func (l *clientLink) hold(ctx context.Context, s *clientSession, conn *connectio
 	l.set(controlUp, conn)
 	s.settle(conn.welcome.Strategy)
 	readers.Go(func() { report(l.readDatagrams(s, conn)) })
-	readers.Go(func() { report(l.readMessages(s, conn)) })
+	readers.Go(func() { lost <- l.readMessages(s, conn) })
 
-	ping := time.NewTicker(pingEvery)
-	defer ping.Stop()
+	pulse := newPulse(conn.took)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	rekey := time.NewTimer(rekeyEvery)
 	defer rekey.Stop()
-	for id := uint64(1); ; id++ {
+	for {
 		select {
-		case err := <-failed:
+		case err := <-broken:
 			return nil, err
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-ping.C:
-			if err := conn.control.Send(control.Ping{ID: id}); err != nil {
-				return nil, err
+		case err := <-lost:
+			return l.replace(ctx, s, conn, err)
+		case <-look.C:
+			due, err := l.check(s, conn, pulse)
+			if err != nil {
+				return l.replace(ctx, s, conn, err)
 			}
-			if n := conn.udp.Counters(); max(n.WriteDatagrams, n.ReadDatagrams) < conn.suite.SealLimit()/2 {
+			if !due {
 				continue
 			}
 		case <-rekey.C:
 		}
-		if next, err := l.connect(ctx, s.ref); err == nil {
+		if next, err := l.join(ctx, s); err == nil {
 			return next, nil
 		}
 		rekey.Reset(rekeyRetry) // the old keys are still good
 	}
+}
+
+// check asks the server whether it is there when that is due, and says whether
+// the connection is due to be replaced: nobody answers, or its keys have sealed
+// enough.
+func (l *clientLink) check(s *clientSession, conn *connection, pulse *pulse) (due bool, err error) {
+	ping, dead := pulse.next(time.Now(), conn.heard(), s.driver.Overdue(l.id))
+	if ping {
+		if err := conn.control.Send(control.Ping{ID: pulse.id}); err != nil {
+			return false, err
+		}
+	}
+	n := conn.udp.Counters()
+	return dead || max(n.WriteDatagrams, n.ReadDatagrams) >= conn.suite.SealLimit()/2, nil
+}
+
+// replace makes another control connection when one was lost. The datagrams may
+// well go on: a NAT that forgets its mappings resets connections. So the link
+// is kept until it is known whether the server still answers.
+func (l *clientLink) replace(ctx context.Context, s *clientSession, conn *connection, lost error) (*connection, error) {
+	if errors.Is(lost, errGoodbye) || time.Since(conn.since) < replaceAfter {
+		return nil, lost
+	}
+	limited, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	next, err := l.join(limited, s)
+	if err != nil {
+		l.client.log.Debug("control connection not replaced", "link", l.name, "lost", lost, "error", err)
+		return nil, lost
+	}
+	l.client.log.Info("control connection replaced", "link", l.name, "lost", lost)
+	return next, nil
 }
 
 // readDatagrams takes what comes in over UDP to the session.
@@ -169,12 +209,13 @@ func (l *clientLink) readMessages(s *clientSession, conn *connection) error {
 		if err != nil {
 			return errors.New(describeEnd(err))
 		}
+		conn.lastHeard.Store(int64(time.Since(conn.since)))
 		switch m := m.(type) {
 		case control.Pong:
 		case control.Reconfigure:
 			err = s.adopt(m.Strategy)
 		case control.Goodbye:
-			err = fmt.Errorf("the server said goodbye: %s", m.Reason)
+			err = fmt.Errorf("%w: %s", errGoodbye, m.Reason)
 		default:
 			err = fmt.Errorf("%w: unexpected %T", control.ErrMalformed, m)
 		}
@@ -274,7 +315,14 @@ type connection struct {
 	keys    seal.LinkKeys
 	local   netip.Addr
 	server  netip.AddrPort // of the datagrams
+
+	since     time.Time
+	took      time.Duration // from the first packet to the welcome
+	lastHeard atomic.Int64  // when a message came, after since
 }
+
+// heard is when a message last came.
+func (n *connection) heard() time.Time { return n.since.Add(time.Duration(n.lastHeard.Load())) }
 
 // close does not say goodbye, which could wait for a network that is gone.
 func (n *connection) close() {
@@ -291,33 +339,4 @@ func (n *connection) config(l *clientLink) session.LinkConfig {
 		Path:      core.Path{Local: n.local, Remote: n.server},
 		Policy:    sending(n.policy),
 	}
-}
-
-// backoff is the pause after a number of failures in a row, with some chance
-// in it so that links and clients do not all come at once.
-func backoff(tries int, err error) time.Duration {
-	d := lastRetry
-	if tries < 6 {
-		d = min(lastRetry, firstRetry<<tries)
-	}
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		d = min(d, refusedRetry)
-	case isPermanent(err):
-		d = lastRetry
-	}
-	return d*3/4 + time.Duration(rand.Int64N(int64(d/2)))
-}
-
-// isPermanent says that only a person can mend it.
-func isPermanent(err error) bool {
-	var wrong *control.WrongServerError
-	return errors.As(err, &wrong) || hasCode(err, control.CodeUnknownKey) ||
-		hasCode(err, control.CodeVersion) || hasCode(err, control.CodeSuite) || hasCode(err, control.CodeBadRequest)
-}
-
-// hasCode says whether the server rejected a link for that reason.
-func hasCode(err error, code control.Code) bool {
-	var rejected *control.RejectError
-	return errors.As(err, &rejected) && rejected.Code == code
 }

@@ -15,9 +15,6 @@ import (
 	"github.com/multilink-vpn/multilink/core/session"
 )
 
-// noSession asks the server for a new session.
-var noSession control.SessionRef
-
 // clientSession is the client's side of a session.
 type clientSession struct {
 	client   *Client
@@ -62,15 +59,27 @@ func (c *Client) begin(conn *connection) (*clientSession, error) {
 		s.driver.Close()
 		return nil, err
 	}
-	c.current.Store(s)
+	c.succeed(c.current.Swap(s), s)
 	c.counters.sessions.Add(1)
 	c.log.Info("session opened", "server", conn.server.String(), "addresses", addressTexts(s.address[:]), "mtu", s.mtu,
 		"scheduler", direction(w.Strategy.Scheduler), "reorder", direction(w.Strategy.Reorder))
 	return s, nil
 }
 
-// finish lets go of a session. It stays the current one, so that the status
-// shows it and packets are dropped by it, until the next takes its place.
+// succeed ends the session before s, if there was one. What it has not
+// delivered goes on in s: while the server was away, connections have sent what
+// they will not soon send again.
+func (c *Client) succeed(old, s *clientSession) {
+	if old == nil {
+		return
+	}
+	if waiting := s.fromSelf(old.driver.Drain()); len(waiting) > 0 {
+		s.driver.HandlePackets(waiting)
+	}
+	c.finish(old)
+}
+
+// finish lets go of a session.
 func (c *Client) finish(s *clientSession) {
 	snap := s.driver.Snapshot()
 	s.driver.Close()
@@ -88,6 +97,16 @@ func (s *clientSession) end(name string) {
 		s.overBy = name
 		close(s.over)
 	})
+}
+
+// isOver says whether end was called.
+func (s *clientSession) isOver() bool {
+	select {
+	case <-s.over:
+		return true
+	default:
+		return false
+	}
 }
 
 // fromSelf leaves out packets whose source is not the session's: the server

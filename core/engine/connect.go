@@ -22,9 +22,16 @@ const (
 	maxAddresses   = 4               // of the server, to try in a row
 )
 
-// connect makes the link's control connection and socket: to the session that
-// ref names, or to a new one.
-func (l *clientLink) connect(ctx context.Context, ref control.SessionRef) (*connection, error) {
+// wanted is the session that a link is to be part of.
+type wanted struct {
+	session control.SessionRef // the zero one: a new session
+	// turn, of room for one, is what links share that try to open a session at
+	// once: one at a time says hello, and the one that was welcomed keeps it.
+	turn chan struct{}
+}
+
+// connect makes the link's control connection and socket.
+func (l *clientLink) connect(ctx context.Context, want wanted) (*connection, error) {
 	c := l.client
 	c.mu.Lock()
 	ifc, cfg := l.ifc, c.cfg
@@ -47,7 +54,7 @@ func (l *clientLink) connect(ctx context.Context, ref control.SessionRef) (*conn
 		o.Listen = netip.AddrPortFrom(t.local, 0)
 		o.Remote = netip.AddrPortFrom(t.server, cfg.Server.Port)
 		var conn *connection
-		if conn, err = l.connectTo(ctx, o, cfg, ref, policy); err == nil {
+		if conn, err = l.connectTo(ctx, o, cfg, policy, want); err == nil {
 			c.counters.connects.Add(1)
 			c.resolver.answered(t.server)
 			return conn, nil
@@ -60,10 +67,11 @@ func (l *clientLink) connect(ctx context.Context, ref control.SessionRef) (*conn
 }
 
 // connectTo connects to one address of the server.
-func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *config.Client, ref control.SessionRef, policy config.LinkPolicy) (*connection, error) {
+func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *config.Client, policy config.LinkPolicy, want wanted) (n *connection, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout,
 		fmt.Errorf("no answer from the server at %v within %v", o.Remote, connectTimeout))
 	defer cancel()
+	began := time.Now()
 	nc, err := l.client.deps.dialTCP(ctx, o)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, fmt.Errorf("no server listens on TCP %v (%w)", o.Remote, syscall.ECONNREFUSED)
@@ -75,17 +83,33 @@ func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *con
 	if err != nil {
 		return nil, causeOf(ctx, err)
 	}
+	if want.turn != nil {
+		select {
+		case want.turn <- struct{}{}:
+		case <-ctx.Done():
+			conn.Close()
+			return nil, context.Cause(ctx)
+		}
+		defer func() {
+			if err != nil {
+				<-want.turn
+			}
+		}()
+	}
 	index := newIndex()
 	welcome, err := conn.Open(ctx, control.Hello{
 		Version: control.Version, Software: "multilink " + l.client.opts.Version,
-		LinkID: l.id, LinkName: l.name, Session: ref, ReceiverIndex: index,
+		LinkID: l.id, LinkName: l.name, Session: want.session, ReceiverIndex: index,
 		Suites: seal.Names(seal.Preferred(seal.HasAES())), Strategy: cfg.Strategy, MTU: cfg.TUN.MTU, Rules: receiving(policy),
 	})
 	if err != nil {
 		return nil, causeOf(ctx, err)
 	}
-	n := &connection{tcp: nc, control: conn, asked: cfg.Strategy, policy: limits(policy), welcome: welcome, local: o.Listen.Addr()}
-	if err := n.complete(l, o, index); err != nil {
+	n = &connection{
+		tcp: nc, control: conn, asked: cfg.Strategy, policy: limits(policy), welcome: welcome, local: o.Listen.Addr(),
+		since: time.Now(), took: time.Since(began),
+	}
+	if err = n.complete(l, o, index); err != nil {
 		conn.Close()
 		return nil, err
 	}

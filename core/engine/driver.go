@@ -170,6 +170,21 @@ func (d *driver) Snapshot() session.Snapshot {
 	return d.session.Snapshot(d.clock.Now())
 }
 
+// Overdue tells for how long a link has owed an answer that should have come.
+func (d *driver) Overdue(id core.LinkID) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.session.Overdue(d.clock.Now(), id)
+}
+
+// Drain takes from the session what it has not delivered, for the one that
+// takes its place. The packets are valid as long as the driver exists.
+func (d *driver) Drain() []core.Packet {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.session.Drain()
+}
+
 // lock takes the session and an output for it; nil when the driver is closed.
 func (d *driver) lock() *output {
 	d.mu.Lock()

@@ -9,7 +9,6 @@ import (
 
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/config"
-	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/underlay"
 )
 
@@ -295,17 +294,5 @@ func TestAgree(t *testing.T) {
 	want.Scheduler.Up = "wrr"
 	if got := agree(asked, own); got != want {
 		t.Errorf("agreed on %+v, want %+v", got, want)
-	}
-}
-
-func TestBackoff(t *testing.T) {
-	for tries := range 100 {
-		d := backoff(tries, nil)
-		if d < firstRetry*3/4 || d > lastRetry*5/4 {
-			t.Errorf("backoff(%d) = %v", tries, d)
-		}
-	}
-	if d := backoff(0, &control.WrongServerError{}); d < lastRetry*3/4 {
-		t.Errorf("a wrong key is tried again after %v", d)
 	}
 }

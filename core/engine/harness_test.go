@@ -354,3 +354,81 @@ func (b *logBuffer) String() string {
 	defer b.mu.Unlock()
 	return string(b.text)
 }
+
+// kill ends a client without a goodbye, as kill -9 does.
+func (c *testClient) kill() {
+	c.t.Helper()
+	c.c.mu.Lock()
+	for _, l := range c.c.links {
+		if l.conn != nil {
+			_ = l.conn.tcp.Close()
+		}
+	}
+	c.c.mu.Unlock()
+	c.end()
+}
+
+// arrives waits until a packet with a text, which was sent once, has come out.
+func arrives(t *testing.T, at *process, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		p, err := at.tun.Collect(ctx)
+		if err != nil {
+			t.Fatalf("packet %q does not arrive: %v", text, err)
+		}
+		if string(p.Data[28:]) == text {
+			return
+		}
+	}
+}
+
+// mutable is a connection that can fall silent: what is written goes nowhere,
+// and nothing comes.
+type mutable struct {
+	net.Conn
+	muted, closed chan struct{}
+	once          sync.Once
+}
+
+func (m *mutable) silent() bool {
+	select {
+	case <-m.muted:
+		return true
+	default:
+		return false
+	}
+}
+
+func (m *mutable) Write(b []byte) (int, error) {
+	if m.silent() {
+		return len(b), nil
+	}
+	return m.Conn.Write(b)
+}
+
+func (m *mutable) Read(b []byte) (int, error) {
+	n, err := m.Conn.Read(b)
+	if m.silent() {
+		<-m.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (m *mutable) Close() error {
+	m.once.Do(func() { close(m.closed) })
+	return m.Conn.Close()
+}
+
+// lose loses the datagrams from and to a socket.
+func lose(address string) underlay.Filter {
+	gone := netip.MustParseAddrPort(address)
+	return func(from, to netip.AddrPort, _ []byte) error {
+		if from == gone || to == gone {
+			return underlay.ErrLost
+		}
+		return nil
+	}
+}

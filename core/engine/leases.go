@@ -18,9 +18,11 @@ const leaseVersion = 1
 
 // lease is what a client has been given, by its public key.
 type lease struct {
-	Key  string `json:"key"`
-	ID   uint32 `json:"id"`
-	Used int64  `json:"used"` // when a session last began, in Unix seconds
+	Key string `json:"key"`
+	ID  uint32 `json:"id"`
+	// Used is when a session last began, in Unix seconds, but later than those
+	// of all others: the order counts, and clocks are set back.
+	Used int64 `json:"used"`
 }
 
 // fixed are the addresses that the configuration gives a client; the zero Addr
@@ -109,7 +111,7 @@ func readLeases(path string) ([]lease, error) {
 // the client which has been away longest. connected says who is not away.
 func (l *leases) take(key string, connected func(key string) bool) (lease, error) {
 	if got := l.byKey[key]; got != nil {
-		got.Used = l.now().Unix()
+		got.Used = l.stamp()
 		return *got, nil
 	}
 	id, ok := l.free(key)
@@ -119,9 +121,18 @@ func (l *leases) take(key string, connected func(key string) bool) (lease, error
 				errPoolExhausted, max(0, int(l.pools.last())-serverID), l.pools)
 		}
 	}
-	got := lease{Key: key, ID: id, Used: l.now().Unix()}
+	got := lease{Key: key, ID: id, Used: l.stamp()}
 	l.set(got)
 	return got, l.save()
+}
+
+// stamp is the time for a lease that is used now.
+func (l *leases) stamp() int64 {
+	t := l.now().Unix()
+	for _, c := range l.byKey {
+		t = max(t, c.Used+1)
+	}
+	return t
 }
 
 // addresses returns the tunnel addresses of a lease.

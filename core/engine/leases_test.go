@@ -87,8 +87,8 @@ func TestLeasesSurviveRestart(t *testing.T) {
 func TestLeasesPoolExhausted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "leases.json")
 	l := mustLeases(t, path, testPools("10.8.0.0/29", ""), map[string]fixed{"A": {}, "B": {}, "C": {}, "D": {}, "E": {}, "F": {}})
-	clock := time.Unix(100, 0)
-	l.now = func() time.Time { clock = clock.Add(time.Second); return clock }
+	clock := time.Unix(1e9, 0)
+	l.now = func() time.Time { clock = clock.AddDate(-1, 0, 0); return clock } // set back again and again
 	for _, key := range []string{"A", "B", "C", "D", "E"} {
 		if _, err := l.take(key, everybody); err != nil {
 			t.Fatal(err)

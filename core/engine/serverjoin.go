@@ -125,8 +125,10 @@ func (s *Server) sessionFor(key control.PublicKey, hello control.Hello) (*server
 		}
 		return current, nil
 	}
+	var waiting []core.Packet
 	if current != nil {
 		s.log.Info("session replaced: its client opened a new one", "client", current.name)
+		waiting = current.driver.Drain()
 		s.endSession(current, control.Goodbye{Reason: "replaced by a new session with the same key"})
 	}
 	if len(s.sessions) >= s.cfg.MaxClients {
@@ -139,7 +141,13 @@ func (s *Server) sessionFor(key control.PublicKey, hello control.Hello) (*server
 	if err != nil {
 		return nil, err
 	}
-	return s.openSession(client.Name, key, got, s.strategy(hello.Strategy), hello.MTU)
+	c, err := s.openSession(client.Name, key, got, s.strategy(hello.Strategy), hello.MTU)
+	if err == nil && current != nil && current.address == c.address {
+		// While the client was away, connections have sent what they will not
+		// soon send again.
+		c.driver.HandlePackets(waiting)
+	}
+	return c, err
 }
 
 // connected says whether the client of a key has a session.

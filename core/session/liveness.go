@@ -89,6 +89,17 @@ func (s *Session) others(l *linkState) bool {
 	return false
 }
 
+// Overdue tells for how long a link has owed an answer that should have come;
+// 0 when it owes none.
+func (s *Session) Overdue(now core.Time, id core.LinkID) time.Duration {
+	if id >= core.MaxLinks || s.links[id] == nil {
+		return 0
+	}
+	l := s.links[id]
+	suspectAfter, _ := l.limits()
+	return max(0, l.tx.Silence(now)-suspectAfter)
+}
+
 // judgeDue is when silence would change the judgement of a link.
 func (s *Session) judgeDue(l *linkState) core.Time {
 	silence := l.tx.Silence(s.now)
