@@ -88,7 +88,8 @@ func (p *process) stop() error {
 	if !p.running() {
 		return nil
 	}
-	if err := p.signal(unix.SIGTERM); err != nil && p.running() {
+	// One that is suspended hears TERM when it goes on.
+	if err := errors.Join(p.signal(unix.SIGTERM), p.signal(unix.SIGCONT)); err != nil && p.running() {
 		return errors.Join(err, p.kill())
 	}
 	select {

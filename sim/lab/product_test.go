@@ -58,6 +58,17 @@ timeline:
 	}
 }
 
+func TestClientIsSuspended(t *testing.T) {
+	r := runs(t, withProduct+`
+timeline:
+  - {at: 0.1s, do: suspend-client}
+  - {at: 0.3s, do: resume-client}
+`, Options{Binary: asProduct(t, fakeWell)})
+	if r.Verdict != report.Pass {
+		t.Errorf("verdict %s: %s", r.Verdict, r.Reason)
+	}
+}
+
 func TestProductThatMisbehaves(t *testing.T) {
 	for how, want := range map[string]string{
 		fakeRefuse: "refused",

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/multilink-vpn/multilink/sim/emu"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
@@ -86,6 +88,10 @@ func (r *run) actOnProduct(a scenario.Action) error {
 		return r.product.start(r.product.server)
 	case "start-client":
 		return r.product.start(r.product.client)
+	case "suspend-client":
+		err = r.product.client.process.signal(unix.SIGSTOP)
+	case "resume-client":
+		err = r.product.client.process.signal(unix.SIGCONT)
 	case "reload-client":
 		err = r.product.reload(a.Client)
 	default:

@@ -25,6 +25,9 @@ var actionKeys = map[string][]string{
 	"kill-client":   {},
 	"start-client":  {},
 	"reload-client": {"client"},
+
+	"suspend-client": {},
+	"resume-client":  {},
 }
 
 // timeline decodes the section: the actions in the order of their times. The
@@ -188,14 +191,35 @@ func (d *decoder) follow(n *node, a *Action, links map[string]*linkState, runnin
 			d.errorf(n.pos, "the %s is not running at %s", role, a.At)
 		}
 		running[role] = false
+		running[suspended] = running[suspended] && role != "client"
 	case "start-server", "start-client":
 		if running[role] {
 			d.errorf(n.pos, "the %s is running at %s already", role, a.At)
 		}
 		running[role] = true
+	case "suspend-client", "resume-client":
+		d.suspend(n, a, running)
 	case "reload-client":
 		d.checkConfig(d.opts.CheckClient, a.Client, n.get("client"))
 	}
+}
+
+// suspended is the entry for a client that is suspended.
+const suspended = "suspended client"
+
+// suspend checks that a client is suspended while it runs, and resumed after
+// that.
+func (d *decoder) suspend(n *node, a *Action, running map[string]bool) {
+	stop := a.Do == "suspend-client"
+	switch {
+	case !running["client"]:
+		d.errorf(n.pos, "the client is not running at %s", a.At)
+	case running[suspended] == stop && stop:
+		d.errorf(n.pos, "the client is suspended at %s already", a.At)
+	case running[suspended] == stop:
+		d.errorf(n.pos, "the client is not suspended at %s", a.At)
+	}
+	running[suspended] = stop
 }
 
 // change makes the whole new impairments of a "set": the keys it gives, and

@@ -10,7 +10,7 @@ import (
 // checkAction says whether an action of a timeline can be done.
 func checkAction(a scenario.Action) error {
 	switch a.Do {
-	case "kill-server", "start-server", "kill-client", "start-client":
+	case "kill-server", "start-server", "kill-client", "start-client", "suspend-client", "resume-client":
 		return fmt.Errorf("timeline: %s is %w", a.Do, ErrUnsupported)
 	}
 	return nil
