@@ -80,15 +80,7 @@ func ask(ctx context.Context, path, command string, arguments, result any) error
 
 // exchange is one request over a status socket and its answer.
 func exchange(ctx context.Context, path, method, command string, body []byte, result any) error {
-	client := http.Client{
-		Timeout: statusTimeout,
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", path)
-			},
-		},
-	}
+	client := http.Client{Timeout: statusTimeout, Transport: overSocket(path)}
 	request, err := http.NewRequestWithContext(ctx, method, "http://multilink/"+command, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -98,18 +90,33 @@ func exchange(ctx context.Context, path, method, command string, body []byte, re
 		return explainSocket(path, err)
 	}
 	defer response.Body.Close()
-	d := json.NewDecoder(io.LimitReader(response.Body, maxStatus))
 	if response.StatusCode != http.StatusOK {
-		var refused struct{ Error string }
-		if d.Decode(&refused) != nil || refused.Error == "" {
-			return fmt.Errorf("status socket %s: %s", path, response.Status)
-		}
-		return errors.New(refused.Error)
+		return refusal(path, response)
 	}
-	if err := d.Decode(result); err != nil {
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxStatus)).Decode(result); err != nil {
 		return fmt.Errorf("status socket %s: %w", path, err)
 	}
 	return nil
+}
+
+// overSocket is HTTP over a Unix socket.
+func overSocket(path string) *http.Transport {
+	return &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+	}
+}
+
+// refusal is the error in the answer to a request that was refused.
+func refusal(path string, response *http.Response) error {
+	var refused struct{ Error string }
+	d := json.NewDecoder(io.LimitReader(response.Body, maxStatus))
+	if d.Decode(&refused) != nil || refused.Error == "" {
+		return fmt.Errorf("status socket %s: %s", path, response.Status)
+	}
+	return errors.New(refused.Error)
 }
 
 // explainSocket says in a user's words why a socket does not answer.

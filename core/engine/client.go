@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -22,7 +23,8 @@ import (
 // server no longer knows the session, and begin again. The TUN device, the
 // addresses and the routes outlive sessions.
 type Client struct {
-	log      *slog.Logger
+	log      *slog.Logger // what is logged becomes events, too
+	events   *events
 	opts     Options
 	deps     clientDeps
 	clock    clock
@@ -38,27 +40,29 @@ type Client struct {
 	// current is the session that the TUN's packets go to; nil before the first.
 	current atomic.Pointer[clientSession]
 
-	mu         sync.Mutex
-	cfg        *config.Client
-	interfaces []netmon.Interface // all there are
-	usable     []netmon.Interface // those to have links on, in order
-	off        []netmon.Interface // those that could have links, which are switched off
-	rejected   map[string]string
-	policies   linkPolicies
-	links      map[string]*clientLink // by interface, all that there were
-	names      [core.MaxLinks]string  // of the interfaces that have the link IDs
-	host       host
-	plan       *hostPlan // in force on the host
-	past       Counters  // of sessions and sockets that have ended
-	state      State
-	reason     string
-	fatal      error
+	mu          sync.Mutex
+	cfg         *config.Client
+	interfaces  []netmon.Interface // all there are
+	usable      []netmon.Interface // those to have links on, in order
+	off         []netmon.Interface // those that could have links, which are switched off
+	rejected    map[string]string
+	policies    linkPolicies
+	links       map[string]*clientLink // by interface, all that there were
+	names       [core.MaxLinks]string  // of the interfaces that have the link IDs
+	host        host
+	plan        *hostPlan // in force on the host
+	past        Counters  // of sessions and sockets that have ended
+	state       State
+	reason      string
+	unreachable bool // said that no link reaches the server, and none has since
+	fatal       error
 }
 
 // NewClient makes a client; Run starts it.
 func NewClient(cfg *config.Client, o Options) *Client {
+	e := new(events)
 	return &Client{
-		log: o.Log, opts: o, deps: realClient(), clock: newClock(), started: time.Now(),
+		log: e.tap(o.Log), events: e, opts: o, deps: realClient(), clock: newClock(), started: time.Now(),
 		wake:     make(chan struct{}, 1),
 		cfg:      cfg,
 		rejected: make(map[string]string),
@@ -101,7 +105,7 @@ func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Int
 	if err := c.openUsage(); err != nil {
 		c.log.Warn(err.Error())
 	}
-	status, err := openStatusSocket(cfg.StatusSocket, c.Status, c.commands(), c.log)
+	status, err := openStatusSocket(cfg.StatusSocket, c.Status, c.commands(), c.events, c.log)
 	if err != nil {
 		return nil, err
 	}
@@ -219,12 +223,31 @@ func (c *Client) selectInterfaces() {
 	usable, rejected := netmon.Select(c.interfaces, netmon.Filter{
 		Allow: c.cfg.Interfaces.Allow, Deny: c.cfg.Interfaces.Deny, Exclude: []string{c.cfg.TUN.Name},
 	})
+	before := c.usable
 	c.usable, c.off = c.dropOff(usable, rejected)
 	c.rejected = rejected
+	c.logInterfaces(before)
 	c.forgetLinks()
 	c.mu.Unlock()
 	c.setState()
 	poke(c.wake)
+}
+
+// logInterfaces says which interfaces can carry a link since before, and which
+// no longer can; with the lock held.
+func (c *Client) logInterfaces(before []netmon.Interface) {
+	names := interfaceNames(before)
+	for _, ifc := range c.usable {
+		if !slices.Contains(names, ifc.Name) {
+			c.log.Info("link found", "link", ifc.Name)
+		}
+	}
+	names = interfaceNames(c.usable)
+	for _, ifc := range before {
+		if !slices.Contains(names, ifc.Name) {
+			c.log.Info("link gone", "link", ifc.Name, "reason", cmp.Or(c.rejected[ifc.Name], "the interface is gone"))
+		}
+	}
 }
 
 // forgetLinks gives the IDs of links free whose interfaces are gone and which

@@ -88,7 +88,7 @@ func (l *clientLink) run(ctx context.Context, s *clientSession, conn *connection
 func (l *clientLink) join(ctx context.Context, s *clientSession) (*connection, error) {
 	conn, err := l.connect(ctx, wanted{session: s.ref})
 	if hasCode(err, control.CodeBadSession) {
-		l.client.log.Info("the server does not know the session any more", "link", l.name, "error", err)
+		l.client.log.Info("session ended", "link", l.name, "reason", err)
 		s.end(l.name)
 	}
 	return conn, err
@@ -252,6 +252,9 @@ func (l *clientLink) set(state string, conn *connection) {
 	c := l.client
 	c.mu.Lock()
 	if l.control != state {
+		if state == controlConnecting {
+			c.log.Debug("link connecting", "link", l.name)
+		}
 		l.control, l.since = state, time.Now()
 	}
 	c.count(l)
@@ -289,16 +292,21 @@ func (l *clientLink) failed(err error) {
 // linkUp and linkDown count the links of a session.
 func (s *clientSession) linkUp() {
 	s.client.mu.Lock()
-	s.up++
-	s.client.mu.Unlock()
+	defer s.client.mu.Unlock()
+	if s.up++; s.up == 1 && s.hadLink {
+		s.client.log.Info("session resumed", "without_link", time.Since(s.lostAt).Round(time.Millisecond))
+	}
 }
 
 func (s *clientSession) linkDown() {
 	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
 	if s.up--; s.up == 0 {
 		s.hadLink, s.lostAt = true, time.Now()
+		if !s.client.ending.Load() {
+			s.client.log.Warn("session lost", "grace", s.client.cfg.Grace)
+		}
 	}
-	s.client.mu.Unlock()
 }
 
 // connection is a link's control connection with its socket, on which the

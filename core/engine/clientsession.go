@@ -51,7 +51,7 @@ func (c *Client) begin(conn *connection) (*clientSession, error) {
 	var err error
 	s.driver, err = newDriver(c.clock, session.Config{
 		Send: side.send, Reorder: side.reorder, MTU: s.mtu, Seed: rand.Uint64(),
-	}, c.device, nil)
+	}, c.device, nil, c.log)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +177,7 @@ func (c *Client) keep(ctx context.Context, s *clientSession, first *clientLink, 
 					start(link, nil, nil)
 				}
 			case r.link.moved(ifc):
+				c.log.Info("address changed", "link", ifc.Name, "addresses", slices.Concat(ifc.Addrs4, ifc.Addrs6))
 				r.stop()
 				start(c.link(ifc), nil, r.done)
 			case r.link.changed(ifc):

@@ -116,6 +116,30 @@ func (c *Client) setState() {
 	}
 	c.opts.state(text)
 	c.log.Info("state", "state", string(now), "reason", reason)
+	c.logReach()
+}
+
+// logReach says once that no link reaches the server.
+func (c *Client) logReach() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var failed error
+	tried := 0
+	for _, ifc := range c.usable {
+		l := c.links[ifc.Name]
+		if l != nil && l.conn != nil {
+			c.unreachable = false
+			return
+		}
+		if l != nil && l.err != nil {
+			failed = l.err
+			tried++
+		}
+	}
+	if failed != nil && tried == len(c.usable) && !c.unreachable {
+		c.unreachable = true
+		c.log.Warn("server unreachable", "server", c.cfg.Server.String(), "reason", failed)
+	}
 }
 
 // judge returns the state and the reason why it is not Up; with the lock held.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"log/slog"
 	"math/bits"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ type driver struct {
 	// admit, when set, leaves out of a list of packets from the peer those
 	// that must not reach the TUN.
 	admit func([]core.Packet) []core.Packet
+	log   *slog.Logger // takes what becomes of links
 
 	mu       sync.Mutex
 	session  *session.Session
@@ -65,13 +67,13 @@ type output struct {
 var outputs = sync.Pool{New: func() any { return new(output) }}
 
 // newDriver makes a driver whose timer runs until Close.
-func newDriver(c clock, cfg session.Config, dev *device, admit func([]core.Packet) []core.Packet) (*driver, error) {
+func newDriver(c clock, cfg session.Config, dev *device, admit func([]core.Packet) []core.Packet, log *slog.Logger) (*driver, error) {
 	s, err := session.New(cfg, c.Now())
 	if err != nil {
 		return nil, err
 	}
 	d := &driver{
-		clock: c, device: dev, admit: admit, session: s,
+		clock: c, device: dev, admit: admit, log: log, session: s,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	for i := range d.ports {
@@ -227,7 +229,8 @@ func (d *driver) unlock(out *output) {
 		d.device.order.Unlock()
 	}
 
-	out.Runs, out.Packets = out.Runs[:0], out.Packets[:0] // done: not to be done again
+	logChanges(d.log, out.Changes)
+	out.Runs, out.Packets, out.Changes = out.Runs[:0], out.Packets[:0], out.Changes[:0] // done: not to be done again
 	outputs.Put(out)
 }
 

@@ -58,7 +58,7 @@ func newPair(t *testing.T, links int) *pair {
 		dev, end := tun.NewPipe(fmt.Sprintf("end%d", i), 4096)
 		d, err := newDriver(newClock(), session.Config{
 			Send: session.Strategy{Scheduler: "wrr", Equalize: "auto", Classifier: "rtp"}, Reorder: "global", Seed: uint64(i),
-		}, &device{Device: dev}, nil)
+		}, &device{Device: dev}, nil, newLog(t, "driver").logger)
 		if err != nil {
 			t.Fatal(err)
 		}

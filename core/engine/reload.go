@@ -79,7 +79,7 @@ func (s *Server) Reload(next *config.Server) error {
 	s.leases.configure(fixedAddresses(next))
 	for key, c := range s.sessions {
 		if kept := s.leases.byKey[key.String()]; kept == nil || s.moved(c, *kept) {
-			s.log.Info("session ended: its client was changed or removed", "client", c.name)
+			s.log.Info("session ended", "client", c.name, "reason", "its client was changed or removed")
 			s.endSession(c, control.Goodbye{Reason: "the server's configuration of this client has changed"})
 			continue
 		}

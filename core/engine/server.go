@@ -24,7 +24,8 @@ import (
 
 // Server gives clients their sessions and forwards between them and the TUN.
 type Server struct {
-	log     *slog.Logger
+	log     *slog.Logger // what is logged becomes events, too
+	events  *events
 	opts    Options
 	deps    serverDeps
 	clock   clock
@@ -53,8 +54,9 @@ type Server struct {
 
 // NewServer makes a server; Run starts it.
 func NewServer(cfg *config.Server, o Options) *Server {
+	e := new(events)
 	s := &Server{
-		log: o.Log, opts: o, deps: realServer(), clock: newClock(), started: time.Now(),
+		log: e.tap(o.Log), events: e, opts: o, deps: realServer(), clock: newClock(), started: time.Now(),
 		pools:    pools{v4: cfg.Pool4, v6: cfg.Pool6},
 		table:    newTable(),
 		cfg:      cfg,
@@ -110,7 +112,7 @@ func (s *Server) open(undo *undoList) error {
 	if err := s.deps.check(); err != nil {
 		return err
 	}
-	status, err := openStatusSocket(cfg.StatusSocket, s.Status, s.commands(), s.log)
+	status, err := openStatusSocket(cfg.StatusSocket, s.Status, s.commands(), s.events, s.log)
 	if err != nil {
 		return err
 	}
@@ -289,7 +291,7 @@ func (s *Server) newDriver(c *serverSession) (*driver, error) {
 	return newDriver(s.clock, session.Config{
 		Send: side.send, Reorder: side.reorder,
 		LearnPaths: true, FollowLatency: true, MTU: c.mtu, Seed: randv2.Uint64(),
-	}, s.device, keeper.admit)
+	}, s.device, keeper.admit, s.log.With("client", c.name))
 }
 
 // fixedAddresses returns what the configuration gives to whom.

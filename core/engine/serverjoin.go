@@ -127,7 +127,7 @@ func (s *Server) sessionFor(key control.PublicKey, hello control.Hello) (*server
 	}
 	var waiting []core.Packet
 	if current != nil {
-		s.log.Info("session replaced: its client opened a new one", "client", current.name)
+		s.log.Info("session ended", "client", current.name, "reason", "its client opened a new one")
 		waiting = current.driver.Drain()
 		s.endSession(current, control.Goodbye{Reason: "replaced by a new session with the same key"})
 	}
@@ -273,7 +273,7 @@ func (s *Server) expire(c *serverSession) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !c.ended && len(c.links) == 0 {
-		s.log.Info("session expired: no link for the grace time", "client", c.name, "grace", s.cfg.Grace.String())
+		s.log.Info("session ended", "client", c.name, "reason", "no link for the grace time", "grace", s.cfg.Grace.String())
 		s.endSession(c, control.Goodbye{Reason: "expired"})
 	}
 }
@@ -283,7 +283,7 @@ func (s *Server) goodbye(l *serverLink, m control.Goodbye) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !l.session.ended {
-		s.log.Info("session ended by its client", "client", l.session.name, "reason", m.Reason)
+		s.log.Info("session ended", "client", l.session.name, "reason", "goodbye: "+m.Reason)
 		s.endSession(l.session, m)
 	}
 }

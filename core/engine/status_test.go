@@ -84,7 +84,7 @@ func TestStatusSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sub", "s.sock")
 	log := newLog(t, "socket").logger
 	open := func() (*statusSocket, error) {
-		return openStatusSocket(path, func() Status { return Status{Role: "client", State: Up} }, nil, log)
+		return openStatusSocket(path, func() Status { return Status{Role: "client", State: Up} }, nil, new(events), log)
 	}
 	s, err := open()
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 )
 
 // statusSocket serves a Status and the commands of a client or server as JSON
-// over HTTP on a Unix socket: GET / answers with the Status, POST /NAME runs the
-// command of that name (see commands).
+// over HTTP on a Unix socket: GET / answers with the Status, GET /events with events
+// as they happen, POST /NAME runs the command of that name (see commands).
 type statusSocket struct {
 	path   string
 	server *http.Server
@@ -22,7 +22,7 @@ type statusSocket struct {
 
 // openStatusSocket makes the socket, readable by its owner only. A socket that
 // a dead process left is replaced, one that answers is an error.
-func openStatusSocket(path string, status func() Status, commands commands, log *slog.Logger) (*statusSocket, error) {
+func openStatusSocket(path string, status func() Status, commands commands, events *events, log *slog.Logger) (*statusSocket, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("status socket: %w", err)
 	}
@@ -38,6 +38,7 @@ func openStatusSocket(path string, status func() Status, commands commands, log 
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, status())
 	})
+	mux.Handle("GET /events", events)
 	mux.Handle("POST /{command}", commands)
 	s := &statusSocket{
 		path: path,

@@ -5,6 +5,7 @@ import "github.com/multilink-vpn/multilink/core"
 // Change is news about a link, for people.
 type Change struct {
 	Link core.LinkID
+	Name string // of the link
 	// Was and Is are states of the link as in a Snapshot, which differ.
 	Was, Is string
 	// Backups says that it is not the state of a link that has changed, but
@@ -16,7 +17,7 @@ type Change struct {
 func (s *Session) tell(out *Output) {
 	for _, l := range s.order {
 		if l.health != l.told {
-			out.Changes = append(out.Changes, Change{Link: l.id, Was: l.told.String(), Is: l.health.String()})
+			out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Was: l.told.String(), Is: l.health.String()})
 			l.told = l.health
 		}
 	}
@@ -26,7 +27,7 @@ func (s *Session) tell(out *Output) {
 	s.toldBackups = s.backups
 	for _, l := range s.order {
 		if l.policy.Role == Backup && l.usable() {
-			out.Changes = append(out.Changes, Change{Link: l.id, Backups: true, Called: s.backups})
+			out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Backups: true, Called: s.backups})
 		}
 	}
 }
