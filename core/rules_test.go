@@ -18,7 +18,7 @@ const module = "github.com/multilink-vpn/multilink/"
 // pure are the folders that hold plain state machines.
 var pure = []string{
 	"core", "core/wire", "core/seal", "core/link", "core/sched", "core/reseq", "core/queue",
-	"core/packet", "core/classify", "core/gso", "core/session", "sim/link",
+	"core/packet", "core/classify", "core/qos", "core/gso", "core/session", "sim/link",
 }
 
 // impureImports bring a clock, a lock, a socket or a file within reach.

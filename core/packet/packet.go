@@ -20,6 +20,8 @@ type Packet struct {
 	Header wire.PacketHeader
 	// Flow is a hash of the packet's 5-tuple.
 	Flow uint32
+	// Class is its class of priority: 0 the lowest (package queue).
+	Class uint8
 	// Known is the place of the packet's flow in the session's table of
 	// flows; Call says that the flow is a call for certain.
 	Known classify.Ref

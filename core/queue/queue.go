@@ -7,7 +7,7 @@
 // robin, new ones first, as in FQ-CoDel (RFC 8290): a sparse flow never waits
 // behind a bulk one. In place of CoDel's fixed target stands a signal that
 // knows the links' rates and delays, see Conditions. Packets of low latency
-// wait apart, see Urgent.
+// wait apart, see Urgent; classes of priority share by weight, see SetClasses.
 package queue
 
 import (
@@ -28,8 +28,9 @@ const quantum = 1500
 // it is taken.
 type Queue struct {
 	buckets [wire.Buckets]*bucket
-	fresh   ring // buckets in their first turn
-	old     ring
+	classes [Classes]class
+	split   bool    // flows of each class have buckets of their own
+	served  uint64  // virtual time: that of the class served last, see class
 	current *bucket // whose turn it is; nil: to be found
 
 	packets, bytes int
@@ -42,11 +43,12 @@ type Queue struct {
 // bucket is the queue of the flows that share a hash.
 type bucket struct {
 	id       uint8
+	class    uint8 // of the flows in it; fixed while it is listed
 	packets  []*packet.Packet
 	head     int
 	bytes    int
 	deficit  int
-	listed   bool // in fresh or old
+	listed   bool // in fresh or old of its class
 	sequence uint16
 	signal   signal
 }
@@ -74,6 +76,8 @@ type Conditions struct {
 	// Ahead is the backlog in bytes that the scheduler needs in order to use
 	// the slowest link, which is no congestion.
 	Ahead float64
+
+	least float64 // a backlog of so many bytes is no congestion
 }
 
 // Verdict is what became of a packet offered to the queue.
@@ -95,9 +99,12 @@ func (q *Queue) Push(now core.Time, p *packet.Packet, c Conditions) Verdict {
 		return Full
 	}
 	if c.Rate > 0 && b.id != wire.Unordered {
-		share := float64(max(1, q.Flows()))
-		if b.len() == 0 {
-			share = 1 // what it would have alone: a first packet is no congestion
+		share := 1.0 // what it would have alone: a first packet is no congestion
+		if b.len() > 0 {
+			share = q.sharers(b.class)
+			if share > float64(q.Flows()) {
+				c.least = leastShare
+			}
 		}
 		c.Rate /= share
 		c.Ahead /= share
@@ -110,19 +117,18 @@ func (q *Queue) Push(now core.Time, p *packet.Packet, c Conditions) Verdict {
 	p.Header.BucketSequence = b.sequence
 	b.sequence++
 	b.compact()
+	if b.id != wire.Unordered {
+		q.list(b)
+	}
 	b.packets = append(b.packets, p)
 	b.bytes += len(p.Data)
 	q.packets++
 	q.bytes += len(p.Data)
-	if b.id != wire.Unordered && !b.listed {
-		b.listed, b.deficit = true, quantum
-		q.fresh.push(b)
-	}
 	return Accepted
 }
 
 func (q *Queue) bucket(p *packet.Packet) *bucket {
-	id := uint8(1 + p.Flow%(wire.Buckets-1))
+	id := q.bucketOf(p.Flow, p.Class)
 	if p.Header.Flags&wire.LowLatency != 0 {
 		id = wire.Unordered
 	}
@@ -145,10 +151,16 @@ func (b *bucket) compact() {
 func (q *Queue) Take(i int) (p *packet.Packet, last bool) {
 	b := q.turn()
 	p = q.remove(b, i)
-	if b.deficit -= len(p.Data); b.len() > 0 && b.deficit > 0 {
+	yield := q.charge(b.class, len(p.Data))
+	b.deficit -= len(p.Data)
+	switch {
+	case b.len() == 0 || b.deficit <= 0:
+		q.endTurn()
+	case yield:
+		q.current = nil // and goes on when it is its class's turn again
+	default:
 		return p, false
 	}
-	q.Pass()
 	return p, true
 }
 
@@ -173,6 +185,9 @@ func (q *Queue) remove(b *bucket, i int) *packet.Packet {
 	b.packets[b.head] = nil
 	b.head++
 	b.bytes -= len(p.Data)
+	if b.id != wire.Unordered {
+		q.classes[b.class].packets--
+	}
 	q.packets--
 	q.bytes -= len(p.Data)
 	p.Header.Sequence = q.sequence
@@ -185,44 +200,25 @@ func (q *Queue) remove(b *bucket, i int) *packet.Packet {
 
 // turn returns the bucket whose turn it is. A packet must be Waiting.
 func (q *Queue) turn() *bucket {
-	for q.current == nil {
-		list := &q.fresh
-		if list.n == 0 {
-			list = &q.old
-		}
-		switch b := list.front(); {
-		case b.len() == 0:
-			// A fresh bucket that empties takes its place among the old ones, so
-			// that it cannot come back as fresh at once.
-			list.pop()
-			if list == &q.fresh && q.old.n > 0 {
-				q.old.push(b)
-			} else {
-				b.listed = false
-			}
-		case b.deficit <= 0:
-			b.deficit += quantum
-			list.pop()
-			q.old.push(b)
-		default:
-			q.current = b
-		}
+	if q.current == nil {
+		q.current = q.nextClass().turn()
 	}
 	return q.current
 }
 
-// Pass ends the turn of the present bucket: the next one is asked.
+// Pass ends the turn of the present bucket: the next one is asked, of another
+// class if there is one.
 func (q *Queue) Pass() {
-	if b := q.current; b != nil {
-		list := &q.fresh
-		if list.n == 0 || list.front() != b {
-			list = &q.old
-		}
-		if b.len() > 0 {
-			list.pop()
-			b.deficit = min(b.deficit, 0) + quantum
-			q.old.push(b)
-		}
+	if q.current != nil {
+		q.classes[q.current.class].passed = true
+	}
+	q.endTurn()
+}
+
+// endTurn puts the present bucket behind the others of its class.
+func (q *Queue) endTurn() {
+	if q.current != nil {
+		q.classes[q.current.class].pass(q.current)
 	}
 	q.current = nil
 }
@@ -253,7 +249,13 @@ func (q *Queue) Waiting() bool { return q.packets > q.Urgent() }
 func (q *Queue) Total() int { return q.bytes }
 
 // Flows is the number of buckets that take turns.
-func (q *Queue) Flows() int { return q.fresh.n + q.old.n }
+func (q *Queue) Flows() int {
+	n := 0
+	for i := range q.classes {
+		n += q.classes[i].flows()
+	}
+	return n
+}
 
 // Len is the number of packets of the bucket whose turn it is.
 func (q *Queue) Len() int {

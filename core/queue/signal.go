@@ -27,7 +27,7 @@ type signal struct {
 
 func (s *signal) due(now core.Time, backlog float64, c Conditions) bool {
 	delay := seconds(backlog / c.Rate)
-	threshold := max(signalFloor, time.Duration(signalShare*float64(c.RTT))) + seconds(c.Ahead/c.Rate)
+	threshold := max(signalFloor, time.Duration(signalShare*float64(c.RTT)), seconds(c.least/c.Rate)) + seconds(c.Ahead/c.Rate)
 	switch {
 	case delay <= threshold:
 		s.above = 0

@@ -81,8 +81,9 @@ type View struct {
 	Now   core.Time
 	Links []Link // those that can carry data, by ID
 	Queue Queue  // not empty when Pick is called
-	// Flows is how many flows take turns, and Backlog the bytes that all of
-	// them have waiting.
+	// Flows is how many flows of equal share would leave each of them what the
+	// flow of Queue has: without priorities the number of flows that take turns.
+	// Backlog is the bytes that all flows have waiting.
 	Flows   int
 	Backlog int
 	// Budget is what the peer's resequencer may hold, in bytes, and Blocked

@@ -42,16 +42,6 @@ type urgentLink struct {
 	filled core.Time
 }
 
-// mark says with which flags an inner packet leaves, and what it is.
-func (s *Session) mark(p core.Packet, flow uint32) (wire.Flags, classify.Verdict) {
-	what := s.calls.table.Packet(s.now, p, false)
-	wants := what.State > classify.Other || s.answers.wants(flow, s.now)
-	if wants && s.mayHurry(len(p.Data)) {
-		return wire.LowLatency, what
-	}
-	return 0, what
-}
-
 // sendUrgent sends the waiting packets of low latency. The view must be filled.
 func (s *Session) sendUrgent(out *Output) {
 	for s.queue.Urgent() > 0 {

@@ -32,7 +32,7 @@ func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
 		return
 	}
 	flow := classify.Flow(p.Data)
-	flags, what := s.mark(p, flow)
+	mark := s.mark(p, flow)
 	for cur.Left() > 0 {
 		n := cur.NextLen()
 		if n > s.cfg.MTU {
@@ -46,8 +46,8 @@ func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
 		}
 		h.Data = h.Data[:n]
 		cur.Next(h.Data)
-		h.Flow, h.Known, h.Call = flow, what.Ref, what.State == classify.Confirmed
-		h.Header.Flags |= flags
+		h.Flow, h.Class, h.Known, h.Call = flow, mark.class, mark.what.Ref, mark.what.State == classify.Confirmed
+		h.Header.Flags |= mark.flags
 		if p.Partial || p.Segment > 0 {
 			h.Header.Flags |= wire.Partial
 		}
@@ -96,7 +96,7 @@ func (s *Session) pump(out *Output) {
 	s.look()
 	s.sendUrgent(out)
 	for passes := 0; s.queue.Waiting() && len(s.view.Links) > 0; {
-		s.view.Flows = s.queue.Flows()
+		s.view.Flows = s.queue.Sharers()
 		c, wake, ok := s.sched.Pick(&s.view)
 		switch {
 		case ok && s.dispatch(c, out) > 0:
@@ -106,7 +106,7 @@ func (s *Session) pump(out *Output) {
 			s.wake = min(s.wake, max(wake, s.now+1))
 		}
 		// No link wants a packet of this flow; one of another it may.
-		if passes++; passes >= min(maxPasses, s.view.Flows) || !s.view.AnyOpen() {
+		if passes++; passes >= min(maxPasses, s.queue.Flows()) || !s.view.AnyOpen() {
 			break
 		}
 		s.queue.Pass()

@@ -48,6 +48,7 @@ type Session struct {
 	ackLink     core.LinkID      // carries the reports
 	urgent      urgentLink
 	calls       calls
+	qos         QoS
 	answers     *answers  // flows whose peer wants low latency; nil: not followed
 	backups     bool      // carry data: no active link does well enough
 	toldBackups bool      // what a Change has told of
