@@ -28,12 +28,14 @@ func AddRegained(sc *Scenario, measurements map[string]any, series map[string]re
 	}
 	first, last := sc.Timeline[0].At.Seconds(), sc.Timeline[len(sc.Timeline)-1].At.Seconds()
 	for name, s := range series {
-		path, share, window := strings.TrimSuffix(name, ".goodput"), goodputShare, goodputWindow
-		if path == name {
-			path, share, window = strings.TrimSuffix(name, ".rate"), rateShare, rateWindow
+		share, window := goodputShare, goodputWindow
+		path, flows := strings.CutSuffix(name, ".goodput")
+		if !flows { // of delays, nothing is regained
+			share, window = rateShare, rateWindow
+			path, flows = strings.CutSuffix(name, ".rate")
 		}
 		group := groupAt(measurements, path)
-		if group == nil {
+		if !flows || group == nil {
 			continue
 		}
 		if seconds, ok := regained(s, first, last, share, window); ok {

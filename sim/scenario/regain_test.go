@@ -49,6 +49,12 @@ func TestRegained(t *testing.T) {
 	if link["regained"] != 0.5 {
 		t.Errorf("link: %v", link["regained"])
 	}
+	delay := map[string]any{}
+	AddRegained(sc, map[string]any{"call": map[string]any{"delay": delay}},
+		map[string]report.Series{"call.delay": steps([2]float64{10, 9})})
+	if len(delay) > 0 {
+		t.Errorf("delay: %v", delay)
+	}
 	AddRegained(&Scenario{}, nil, map[string]report.Series{"dl.goodput": {}})
 }
 
