@@ -12,7 +12,7 @@ const (
 	slot = vnetLen + gso.MaxPacket
 	// arenaSize bounds the bytes of one Read: seven super-packets of full
 	// length, or 64 of what an interactive host sends.
-	arenaSize = 8 * slot
+	arenaSize = 2 * slot
 )
 
 // Batch receives the packets of a Read. The zero Batch is ready for use; it
