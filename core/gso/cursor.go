@@ -18,6 +18,8 @@ type Cursor struct {
 	segment int // payload bytes per segment; 0 for an ordinary packet
 	next    int // where in data the payload of the next segment begins
 	index   int // of the next segment
+	// What the segments' checksums have in common.
+	ipSum, addressSum uint64
 }
 
 // Init sets the cursor to the first segment of p. If p is a super-packet
@@ -36,7 +38,11 @@ func (c *Cursor) Init(p core.Packet) error {
 	if p.Segment < 0 || p.Segment > MaxPacket-h.Len || len(p.Data) == h.Len {
 		return ErrSegment
 	}
-	*c = Cursor{data: p.Data, headers: h, segment: p.Segment, next: h.Len}
+	*c = Cursor{data: p.Data, headers: h, segment: p.Segment, next: h.Len, addressSum: addressSum(p.Data, h)}
+	if !h.V6 {
+		// All of the header but length, identification and checksum.
+		c.ipSum = sum(p.Data[:2], sum(p.Data[6:10], sum(p.Data[12:h.Transport], 0)))
+	}
 	return nil
 }
 
@@ -84,22 +90,34 @@ func (c *Cursor) Next(dst []byte) int {
 	h := c.headers
 	copy(dst, c.data[:h.Len])
 	c.next += copy(dst[h.Len:], c.data[c.next:])
-	if !h.V6 {
-		id := binary.BigEndian.Uint16(dst[4:]) + uint16(c.index)
-		binary.BigEndian.PutUint16(dst[4:], id)
-	}
+	c.setIP(dst, n)
+	t := dst[h.Transport:]
 	if h.Protocol == ProtocolTCP {
-		c.setTCP(dst[h.Transport:])
+		c.setTCP(t)
+	} else {
+		binary.BigEndian.PutUint16(t[4:], uint16(n-h.Transport))
 	}
-	setLengths(dst, h, n)
+	binary.BigEndian.PutUint16(t[h.ChecksumOffset():], fold(c.addressSum+uint64(n-h.Transport)))
 	c.index++
 	return n
+}
+
+// setIP gives the copied IP header its length, identification and checksum.
+func (c *Cursor) setIP(dst []byte, n int) {
+	if c.headers.V6 {
+		binary.BigEndian.PutUint16(dst[4:], uint16(n-ipv6Len))
+		return
+	}
+	id := binary.BigEndian.Uint16(c.data[4:]) + uint16(c.index)
+	binary.BigEndian.PutUint16(dst[2:], uint16(n))
+	binary.BigEndian.PutUint16(dst[4:], id)
+	binary.BigEndian.PutUint16(dst[10:], ^fold(c.ipSum+uint64(n)+uint64(id)))
 }
 
 // setTCP gives the copied TCP header t the sequence number and flags of the
 // segment just copied.
 func (c *Cursor) setTCP(t []byte) {
-	seq := binary.BigEndian.Uint32(t[4:]) + uint32(c.index*c.segment)
+	seq := binary.BigEndian.Uint32(c.data[c.headers.Transport+4:]) + uint32(c.index*c.segment)
 	binary.BigEndian.PutUint32(t[4:], seq)
 	if c.index > 0 {
 		t[13] &^= flagCWR

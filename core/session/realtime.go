@@ -61,6 +61,7 @@ func (s *Session) sendUrgent(out *Output) {
 			links |= s.copyLink(l, len(p.Data))
 		}
 		s.sendOn(links, p, out)
+		s.refreshAll(links)
 	}
 }
 

@@ -51,7 +51,9 @@ func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
 		if p.Partial || p.Segment > 0 {
 			h.Header.Flags |= wire.Partial
 		}
-		gso.ClampMSS(h.Data, p.Partial, s.cfg.MTU)
+		if p.Segment == 0 { // no segment of a super-packet is a SYN
+			gso.ClampMSS(h.Data, p.Partial, s.cfg.MTU)
+		}
 		switch s.queue.Push(s.now, h, c) {
 		case queue.Full:
 			s.counters.DropQueueFull++
@@ -157,7 +159,17 @@ func (s *Session) dispatch(c sched.Choice, out *Output) int {
 		p, last = s.queue.Take(c.From)
 		open = s.sendOn(c.Links, p, out)
 	}
+	s.refreshAll(c.Links)
 	return n
+}
+
+// refreshAll brings the picture of the given links up to date.
+func (s *Session) refreshAll(links sched.Set) {
+	for i := range s.view.Links {
+		if v := &s.view.Links[i]; links.Has(v.ID) {
+			s.refresh(v)
+		}
+	}
 }
 
 // sendOn sends a packet that was taken from the queue on each of the links,
@@ -176,7 +188,7 @@ func (s *Session) sendOn(links sched.Set, p *packet.Packet, out *Output) (open b
 		s.queue.Carried(v.ID, p)
 		size := s.sendPacket(s.links[v.ID], p, p.Header, out)
 		s.sched.Sent(s.now, v.ID, size)
-		s.refresh(v)
+		v.Open, v.OpensAt = s.links[v.ID].tx.Open(s.now)
 		open = open && v.Open
 	}
 	s.calls.table.Carried(p.Known, uint16(links), p.Header.Flags&wire.LowLatency != 0)

@@ -10,8 +10,10 @@ const (
 	maxBatch = 64
 	// slot is the room that a read must find in the arena, whatever comes.
 	slot = vnetLen + gso.MaxPacket
-	// arenaSize bounds the bytes of one Read: seven super-packets of full
-	// length, or 64 of what an interactive host sends.
+	// arenaSize bounds the bytes of one Read: one super-packet of full length,
+	// or maxBatch of what an interactive host sends. More would be read before
+	// the first is sealed and leave the processor's cache on the way: with seven
+	// super-packets four TCP streams were 10 % slower.
 	arenaSize = 2 * slot
 )
 
