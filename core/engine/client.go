@@ -110,10 +110,10 @@ func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Int
 		return nil, err
 	}
 	undo.add(func() error { status.Close(); return nil })
+	undo.add(c.undoHost)
 	if err := c.openHost(); err != nil {
 		return nil, err
 	}
-	undo.add(c.undoHost)
 	// After the host's own resolver configuration is back, should a crash
 	// have left another.
 	c.resolver = newResolver(cfg.Server, c.deps.lookup)
@@ -229,6 +229,7 @@ func (c *Client) selectInterfaces() {
 	c.logInterfaces(before)
 	c.forgetLinks()
 	c.mu.Unlock()
+	c.setHostLinks()
 	c.setState()
 	poke(c.wake)
 }

@@ -160,7 +160,6 @@ func (c *Client) keep(ctx context.Context, s *clientSession, first *clientLink, 
 	start(first, conn, nil)
 	for {
 		usable := c.candidates("")
-		c.setHostLinks()
 		for name, r := range running {
 			if !slices.ContainsFunc(usable, func(i netmon.Interface) bool { return i.Name == name }) {
 				r.stop()

@@ -61,12 +61,29 @@ type fakeHost struct {
 	servers []hostnet.ServerPlan
 	links   []string
 	undone  bool
+
+	guards    []hostnet.ClientPlan
+	withdrawn int
 }
 
 func (h *fakeHost) ApplyClient(p hostnet.ClientPlan) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.clients = append(h.clients, p)
+	return nil
+}
+
+func (h *fakeHost) Guard(p hostnet.ClientPlan) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.guards = append(h.guards, p)
+	return nil
+}
+
+func (h *fakeHost) Withdraw() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.withdrawn++
 	return nil
 }
 

@@ -17,7 +17,9 @@ import (
 
 // host is what the engine needs of package hostnet.
 type host interface {
+	Guard(hostnet.ClientPlan) error
 	ApplyClient(hostnet.ClientPlan) error
+	Withdraw() error
 	ApplyServer(hostnet.ServerPlan) error
 	SetLinks([]string) error
 	Recovered() []hostnet.Removed
@@ -96,7 +98,8 @@ func (p *hostPlan) equal(q *hostPlan) bool {
 	return p != nil && q != nil && p.mtu == q.mtu && slices.Equal(p.addresses, q.addresses) && slices.Equal(p.dns, q.dns)
 }
 
-// openHost claims the tunnel's name on this host, and cleans up after a crash.
+// openHost claims the tunnel's name on this host, cleans up after a crash, and
+// lets nothing past the tunnel from now on if there is a kill switch.
 func (c *Client) openHost() error {
 	cfg := c.config()
 	h, err := c.deps.openHost(cfg.StateDir, cfg.TUN.Name)
@@ -107,9 +110,13 @@ func (c *Client) openHost() error {
 		c.log.Info("cleaned up after a crash", "what", r.String())
 	}
 	c.mu.Lock()
-	c.host, c.plan = h, nil
-	c.mu.Unlock()
-	return nil
+	defer c.mu.Unlock()
+	c.host = h
+	if !cfg.KillSwitch {
+		return nil
+	}
+	err = h.Guard(hostnet.ClientPlan{TUN: cfg.TUN.Name, Mark: cfg.Routes.Mark, Exclude: cfg.Routes.Exclude, KillSwitch: true})
+	return explainHost(err)
 }
 
 // undoHost puts the host back as it was.
@@ -144,17 +151,15 @@ func (c *Client) configureHost(s *clientSession, w control.Welcome) error {
 	if current.equal(want) {
 		return nil
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if current != nil {
 		c.log.Info("the server gave other addresses: configuring this host again", "addresses", addressTexts(s.address[:]))
-		if err := c.undoHost(); err != nil {
-			return err
-		}
-		if err := c.openHost(); err != nil {
+		c.plan = nil
+		if err := c.host.Withdraw(); err != nil {
 			return err
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if err := c.host.ApplyClient(c.clientPlan(want)); err != nil {
 		return explainHost(err)
 	}
@@ -183,7 +188,7 @@ func (c *Client) hostLinks() []string { return interfaceNames(slices.Concat(c.us
 func (c *Client) setHostLinks() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.host == nil || c.plan == nil {
+	if c.host == nil || c.plan == nil && !c.cfg.KillSwitch {
 		return
 	}
 	if err := c.host.SetLinks(c.hostLinks()); err != nil {

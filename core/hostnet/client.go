@@ -75,7 +75,7 @@ func (h *Host) clientChanges(p ClientPlan) ([]change, error) {
 func (h *Host) SetLinks(names []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.applied || h.closed || h.client.TUN == "" {
+	if !h.applied && !h.guarded || h.closed || h.client.TUN == "" {
 		return fmt.Errorf("hostnet: set links of %s without a client's plan: %w", h.env.owner.TUN, ErrState)
 	}
 	if err := validateLinks(names, h.client.TUN); err != nil {
@@ -90,6 +90,9 @@ func (h *Host) SetLinks(names []string) error {
 		if err := replaceLinks(h.client.TUN, names); err != nil {
 			return err
 		}
+	}
+	if !h.applied {
+		return nil
 	}
 	return h.loosenOnly(names)
 }

@@ -18,6 +18,7 @@ type Host struct {
 	changes   []change // made or about to be made, as in the journal
 	recovered []Removed
 	applied   bool
+	guarded   bool // a kill switch alone is in force
 	closed    bool
 	client    ClientPlan // as applied
 }

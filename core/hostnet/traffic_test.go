@@ -227,6 +227,70 @@ func TestKillSwitch(t *testing.T) {
 	check("undone", true)
 }
 
+// A kill switch holds before there is a tunnel, while another plan takes the
+// place of one, and after the process has died, before and after that.
+func TestGuard(t *testing.T) {
+	makeOnlineHost(t)
+	plan := clientPlan(t)
+	plan.Links = []string{"wlan0"}
+	guard := ClientPlan{TUN: testTUN, Mark: plan.Mark, Exclude: plan.Exclude, KillSwitch: true}
+	must(t, netlink.LinkDel(linkNamed(t, testTUN)))
+	h := open(t, t.TempDir(), testTUN)
+	wantError(t, h.SetLinks(nil), ErrState)
+	check := func(when string, leaks bool) {
+		t.Helper()
+		for _, server := range serverAddrs {
+			if err := exchange(t, "wlan0", 0, server.Addr()); (err == nil) != leaks {
+				t.Errorf("%s: unmarked datagram to %v past the tunnel: %v", when, server, err)
+			}
+			if err := exchange(t, "wlan0", DefaultMark, server.Addr()); err != nil {
+				t.Errorf("%s: marked datagram to %v: %v", when, server, err)
+			}
+		}
+	}
+	check("before", true)
+	must(t, h.Guard(guard))
+	check("guarded", false)
+	must(t, h.SetLinks([]string{"wlan0", "wwan0"}))
+	must(t, h.Withdraw()) // of nothing
+	check("guarded with links", false)
+
+	kill(t, h)
+	h = open(t, h.env.stateDir, testTUN)
+	check("killed and opened again", false)
+	must(t, h.Guard(guard))
+	check("guarded again", false)
+	addTUN(t, testTUN)
+	must(t, h.ApplyClient(plan))
+	check("applied", false)
+	wantError(t, h.Guard(guard), ErrState)
+	must(t, h.Withdraw())
+	check("withdrawn", false)
+	if routeTo(t, "198.51.100.1", 0, "") == testTUN {
+		t.Error("withdrawn, and the route is still there")
+	}
+	plan.Addresses = prefixes("10.9.0.7/24", "fd00:9::7/64")
+	must(t, h.ApplyClient(plan))
+	check("applied with other addresses", false)
+	must(t, h.Undo())
+	check("undone", true)
+	if left, err := journals(h.env.stateDir); err != nil || len(left) > 0 {
+		t.Errorf("journals %v (%v) left", left, err)
+	}
+}
+
+func TestGuardRefusals(t *testing.T) {
+	enterNamespace(t)
+	h := open(t, t.TempDir(), testTUN)
+	for _, p := range []ClientPlan{
+		{TUN: testTUN, Mark: 1}, {TUN: testTUN, KillSwitch: true}, {TUN: "other0", Mark: 1, KillSwitch: true},
+		{TUN: testTUN, Mark: 1, KillSwitch: true, Links: []string{"no/name"}},
+	} {
+		wantError(t, h.Guard(p), ErrPlan)
+	}
+	must(t, h.Undo())
+}
+
 // What others send through this host must not leave past the tunnel either.
 func TestKillSwitchStopsForwarding(t *testing.T) {
 	peer := makeOnlineHost(t)
