@@ -29,6 +29,7 @@ type Client struct {
 	// Grace is how long the session lives on without any link.
 	Grace        time.Duration
 	Log          Log
+	Metrics      Metrics
 	StatusSocket string // path of a Unix socket
 	StateDir     string
 	// UsageFile keeps how much of their quotas links have used.
@@ -120,6 +121,7 @@ func decodeClient(t *table) *Client {
 		Servers: get(dns, "servers", nil, list(address)),
 	}
 	c.Log = decodeLog(t.table("log"))
+	c.Metrics = decodeMetrics(t.table("metrics"))
 	c.StateDir = get(t, "state_dir", runDir, absolute)
 	c.UsageFile = get(t, "usage_file", usageFile(c.TUN.Name), absolute)
 	c.StatusSocket = get(t, "status_socket", statusSocket(c.TUN.Name), socketPath)

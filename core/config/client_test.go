@@ -119,6 +119,8 @@ mark = 0x10
 table = 100
 [dns]
 servers = ["192.0.2.53", "2001:db8::53"]
+[metrics]
+listen = ":9410"
 [log]
 level = "debug"
 format = "json"
@@ -148,6 +150,7 @@ format = "json"
 	}
 	want.DNS.Servers = []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("2001:db8::53")}
 	want.Log = config.Log{Level: "debug", Format: "json"}
+	want.Metrics.Listen = netip.MustParseAddrPort("127.0.0.1:9410")
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -229,6 +232,7 @@ func TestClientMistakes(t *testing.T) {
 		{"quota of nothing", "[[links]]\nname = \"a\"\nquota = \"1 kB\"", `6:9: links[0].quota = "1 kB": must be an amount of data from 1 MB on`},
 		{"day of a month", "[[links]]\nname = \"a\"\nreset_day = 32", `6:13: links[0].reset_day = 32: must be 1..31`},
 		{"link that another entry has", "[[links]]\nname = \"w*\"\n[[links]]\nname = \"wlan0\"", `7:8: links[1].name = "wlan0": has no effect: an earlier entry matches it, "w*", and the first counts`},
+		{"metrics without a port", "[metrics]\nlisten = \"9410\"", `5:10: metrics.listen = "9410": must be [address]:port, such as ":9410" for this host alone`},
 		{"status socket", `status_socket = "s.sock"`, `4:17: status_socket = "s.sock": must be a path that begins with /`},
 		{"long status socket", `status_socket = "/` + strings.Repeat("s", 107) + `"`, `4:17: status_socket = "/` + strings.Repeat("s", 55) + `...: has 108 bytes: the path of a socket can have 107`},
 		{"state dir", `state_dir = ""`, `4:13: state_dir = "": must be a path that begins with /`},

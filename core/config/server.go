@@ -38,6 +38,7 @@ type Server struct {
 	// Grace is how long a session lives on without any link.
 	Grace        time.Duration
 	Log          Log
+	Metrics      Metrics
 	StatusSocket string // path of a Unix socket
 	StateDir     string
 }
@@ -83,6 +84,7 @@ func decodeServer(t *table) *Server {
 		t.fail("uplink", quote(s.Uplink), "", "is the tunnel itself (tun.name): must be the interface that leads to the internet")
 	}
 	s.Log = decodeLog(t.table("log"))
+	s.Metrics = decodeMetrics(t.table("metrics"))
 	s.StateDir = get(t, "state_dir", serverStateDir, absolute)
 	s.StatusSocket = get(t, "status_socket", statusSocket(s.TUN.Name), socketPath)
 	s.Pool4, s.Pool6 = decodePools(t.table("addresses"))

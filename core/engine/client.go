@@ -110,6 +110,11 @@ func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Int
 		return nil, err
 	}
 	undo.add(func() error { status.Close(); return nil })
+	metrics, err := openMetrics(cfg.Metrics.Listen, c.Status, c.log)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(func() error { metrics.Close(); return nil })
 	undo.add(c.undoHost)
 	if err := c.openHost(); err != nil {
 		return nil, err

@@ -117,6 +117,11 @@ func (s *Server) open(undo *undoList) error {
 		return err
 	}
 	undo.add(func() error { status.Close(); return nil })
+	metrics, err := openMetrics(cfg.Metrics.Listen, s.Status, s.log)
+	if err != nil {
+		return err
+	}
+	undo.add(func() error { metrics.Close(); return nil })
 
 	if s.leases, err = openLeases(filepath.Join(cfg.StateDir, cfg.TUN.Name+".leases.json"), s.pools, fixedAddresses(cfg)); err != nil {
 		return err
