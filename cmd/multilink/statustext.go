@@ -89,6 +89,9 @@ func (p *printer) links(links []engine.LinkStatus) {
 		if l.Rate > 0 {
 			p.line("  rate", "%s", rate(l.Rate))
 		}
+		if l.PMTU > 0 {
+			p.line("  path mtu", "%d", l.PMTU)
+		}
 		p.line("  transfer", "%s received, %s sent", size(l.RxBytes), size(l.TxBytes))
 	}
 	if len(links) > 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/wire"
 )
 
 // A capped sender, asked all the time, sends what the cap allows and no more,
@@ -21,7 +22,7 @@ func TestCap(t *testing.T) {
 				now = at
 				continue
 			}
-			s.Sent(now, size, bytes%2 == 0, nil) // reports count as well
+			s.Sent(now, size, bytes%2 == 0, nil, wire.Whole) // reports count as well
 			bytes += size
 		}
 		return bytes

@@ -158,7 +158,7 @@ func (b *bottleneck) saturate(d time.Duration) {
 
 func (b *bottleneck) send() {
 	number := b.s.NextNumber()
-	b.s.Sent(b.now, segment, true, nil)
+	b.s.Sent(b.now, segment, true, nil, wire.Whole)
 	if b.free.Sub(b.now) > b.queue || b.random.Float64() < b.loss {
 		return
 	}
@@ -295,7 +295,7 @@ func TestRecordsHoldPacketsOnce(t *testing.T) {
 	now := core.Time(time.Hour)
 	for range 10 {
 		p := pool.Get()
-		s.Sent(now, 1000, true, p)
+		s.Sent(now, 1000, true, p, wire.Whole)
 		p.Release()
 	}
 	ack := wire.Ack{Ranges: []wire.Range{{First: 5, Last: 6}, {First: 0, Last: 2}}, Arrivals: []wire.Arrival{{Number: 6, At: now}}}
@@ -306,7 +306,7 @@ func TestRecordsHoldPacketsOnce(t *testing.T) {
 	if pool.Live() != 5 {
 		t.Errorf("%d packets live, want 2 lost and 3 in flight", pool.Live())
 	}
-	for _, l := range s.Close(lost) {
+	for _, l := range s.Close(now, lost) {
 		l.Held.Release()
 	}
 	if pool.Live() != 0 {
@@ -325,7 +325,7 @@ func TestForeignAcksAreIgnored(t *testing.T) {
 func TestRecordsAreBounded(t *testing.T) {
 	s := NewSender(false)
 	for i := range maxRecords + 100 {
-		s.Sent(core.Time(i), 100, true, nil)
+		s.Sent(core.Time(i), 100, true, nil, wire.Whole)
 	}
 	if n := len(s.records) - s.head; n != maxRecords || s.Stats().GivenUp != 100 {
 		t.Errorf("%d records, %d given up, want %d and 100", n, s.Stats().GivenUp, maxRecords)
@@ -336,7 +336,7 @@ func TestReorderingLinkIsExcused(t *testing.T) {
 	s := NewSender(true)
 	now := core.Time(time.Hour)
 	for range 10 {
-		s.Sent(now, 1000, true, nil)
+		s.Sent(now, 1000, true, nil, wire.Whole)
 		now += 1e6
 	}
 	ack := func(ranges ...wire.Range) {

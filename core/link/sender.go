@@ -28,6 +28,9 @@ type record struct {
 	fate fate
 	// light: sent while the link had next to nothing to carry.
 	light bool
+	// probe: it searches the path MTU, and says nothing else.
+	probe bool
+	part  wire.Part // of held that it carries
 	// held is the packet to repair when this is lost, or nil.
 	held *packet.Packet
 }
@@ -36,6 +39,7 @@ type record struct {
 type Lost struct {
 	Number uint64
 	Held   *packet.Packet // the reference passes to the caller; may be nil
+	Part   wire.Part      // of Held that was lost
 }
 
 // Sender is the sending half of a link.
@@ -53,6 +57,7 @@ type Sender struct {
 	pacer    pacer
 	limit    limiter
 	reorder  reorderGuard
+	mtu      pathMTU
 
 	lastAsked core.Time // when an acknowledgement was last asked for
 	lastAck   core.Time // of something new
@@ -69,6 +74,9 @@ type SenderStats struct {
 	AckedBytes, Acked     uint64
 	LostBytes, Lost       uint64
 	SpuriousLost, GivenUp uint64 // called lost but came; forgotten for want of room
+	// MTUProbes were sent; BlackHoles is how often the path was found to carry
+	// less than it had.
+	MTUProbes, BlackHoles uint64
 }
 
 // NewSender makes the sending half of a link. With paced false the link has
@@ -88,12 +96,10 @@ func (s *Sender) NextNumber() uint64 { return s.next }
 
 // Sent records the datagram NextNumber, of size bytes from the outer IP header
 // on. eliciting tells whether the peer acknowledges it by itself. held, which
-// may be nil, is the packet to repair; the record takes a reference.
-func (s *Sender) Sent(now core.Time, size int, eliciting bool, held *packet.Packet) {
-	if len(s.records)-s.head >= maxRecords {
-		s.giveUpOldest()
-	}
-	r := record{at: now, held: held}
+// may be nil, is the packet to repair, of which part is in the datagram; the
+// record takes a reference.
+func (s *Sender) Sent(now core.Time, size int, eliciting bool, held *packet.Packet, part wire.Part) {
+	r := record{at: now, held: held, part: part}
 	if held != nil {
 		held.Retain()
 	}
@@ -108,10 +114,18 @@ func (s *Sender) Sent(now core.Time, size int, eliciting bool, held *packet.Pack
 		s.pacer.sent(now, size, s.paceRate(), s.paceBurst())
 	}
 	s.limit.sent(now, size)
+	s.record(r)
+	s.stats.Bytes += uint64(size)
+}
+
+// record appends to what is remembered.
+func (s *Sender) record(r record) {
+	if len(s.records)-s.head >= maxRecords {
+		s.giveUpOldest()
+	}
 	s.compact()
 	s.records = append(s.records, r)
 	s.next++
-	s.stats.Bytes += uint64(size)
 	s.stats.Datagrams++
 }
 
@@ -190,9 +204,15 @@ func (s *Sender) ackRange(now core.Time, r wire.Range) int {
 			continue
 		}
 		rec.fate = acked
+		number := s.base + uint64(i-s.head)
+		if rec.probe {
+			s.mtu.answered(now, number)
+			continue
+		}
+		s.mtu.came(number, int(rec.size))
 		n += int(rec.size)
 		if rec.held != nil {
-			rec.held.Delivered = true
+			rec.held.Arrived |= rec.part
 			s.drop(rec)
 		}
 		s.stats.Acked++
@@ -247,13 +267,18 @@ func (s *Sender) findLost(now core.Time, a *wire.Ack, round *sample, out []Lost)
 
 func (s *Sender) lose(now core.Time, number uint64, rec *record, round *sample, out []Lost) []Lost {
 	rec.fate = lost
+	if rec.probe {
+		s.mtu.unanswered(now, number, true)
+		return out
+	}
+	s.mtu.vanished(now, number, s.next, int(rec.size))
 	s.inFlight -= int(rec.size)
 	round.lost += int(rec.size)
 	s.stats.Lost++
 	s.stats.LostBytes += uint64(rec.size)
 	s.loss += (1 - s.loss) * lossGain
 	s.reorder.lost(now, number, rec.at)
-	out = append(out, Lost{Number: number, Held: rec.held})
+	out = append(out, Lost{Number: number, Held: rec.held, Part: rec.part})
 	rec.held = nil
 	return out
 }
@@ -299,6 +324,9 @@ func (s *Sender) HandleTimeout(now core.Time, out []Lost) []Lost {
 		rec := &s.records[i]
 		switch {
 		case rec.fate != outstanding:
+		case rec.probe:
+			rec.fate = lost
+			s.mtu.unanswered(now, s.base+uint64(i-s.head), false)
 		case rec.size == 0:
 			rec.fate = lost // nobody was to acknowledge it by itself: no proof
 		default:
@@ -311,10 +339,18 @@ func (s *Sender) HandleTimeout(now core.Time, out []Lost) []Lost {
 
 // Close releases what the records hold and hands the packets still on their
 // way to the caller, so that they can go over another link.
-func (s *Sender) Close(out []Lost) []Lost {
+func (s *Sender) Close(now core.Time, out []Lost) []Lost {
 	for i := s.head; i < len(s.records); i++ {
-		if rec := &s.records[i]; rec.fate == outstanding && rec.held != nil {
-			out = append(out, Lost{Number: s.base + uint64(i-s.head), Held: rec.held})
+		rec, number := &s.records[i], s.base+uint64(i-s.head)
+		if rec.fate != outstanding {
+			continue
+		}
+		if rec.probe {
+			s.mtu.unanswered(now, number, false)
+		}
+		s.mtu.vanished(now, number, s.next, int(rec.size))
+		if rec.held != nil {
+			out = append(out, Lost{Number: number, Held: rec.held, Part: rec.part})
 			rec.held = nil
 		}
 	}

@@ -47,7 +47,11 @@ func (s *Sender) Estimate() Estimate {
 }
 
 // Stats returns the counts of the sending half.
-func (s *Sender) Stats() SenderStats { return s.stats }
+func (s *Sender) Stats() SenderStats {
+	st := s.stats
+	st.MTUProbes, st.BlackHoles = s.mtu.probes, s.mtu.holes
+	return st
+}
 
 // LastAsked is when the last datagram left that asks for an acknowledgement; 0:
 // none did.

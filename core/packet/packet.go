@@ -32,8 +32,8 @@ type Packet struct {
 	Sent core.Time
 	// Tries counts the transmissions after the first.
 	Tries int
-	// Delivered says that one of its copies was acknowledged.
-	Delivered bool
+	// Arrived is what of it was acknowledged, over any link.
+	Arrived wire.Part
 
 	pool *Pool
 	refs int

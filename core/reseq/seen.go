@@ -38,6 +38,21 @@ func (s *Seen) Mark(seq uint32) bool {
 	return true
 }
 
+// Has tells whether seq has been marked, or is older than the memory reaches.
+func (s *Seen) Has(seq uint32) bool {
+	if s.words == nil {
+		return false
+	}
+	switch ahead := int32(seq - s.highest); {
+	case ahead > 0:
+		return false
+	case ahead <= -seenWords*64:
+		return true
+	}
+	w, bit := s.at(seq)
+	return *w&bit != 0
+}
+
 func (s *Seen) at(seq uint32) (word *uint64, bit uint64) {
 	return &s.words[seq/64%seenWords], 1 << (seq % 64)
 }

@@ -42,6 +42,7 @@ type pipe struct {
 	queue time.Duration
 	loss  float64
 	dead  bool
+	mtu   int       // outer packets above it vanish; 0: none does
 	path  core.Path // as the receiver sees it
 	free  core.Time
 	drops int
@@ -156,7 +157,7 @@ func (w *world) transmit(from *end, id core.LinkID, d []byte) {
 		p.free = max(p.free, w.now).Add(time.Duration(float64(len(d)+28) / p.rate * 1e9))
 		arrive = p.free
 	}
-	if p.dead || p.loss > 0 && w.random.Float64() < p.loss {
+	if p.dead || p.mtu > 0 && len(d)+28 > p.mtu || p.loss > 0 && w.random.Float64() < p.loss {
 		p.drops++
 		return
 	}

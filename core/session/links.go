@@ -59,6 +59,7 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 	if !s.cfg.LearnPaths {
 		l.paths.fix(lc.Path)
 	}
+	s.searchMTU(l)
 	s.links[lc.ID] = l
 	s.relist()
 	if !s.cfg.LearnPaths {
@@ -83,7 +84,7 @@ func (s *Session) remove(id core.LinkID, out *Output) {
 	s.links[id] = nil
 	s.relist()
 	s.queue.Forget(id)
-	s.lost = l.tx.Close(s.lost[:0])
+	s.lost = l.tx.Close(s.now, s.lost[:0])
 	s.repair(l, out)
 }
 

@@ -63,7 +63,7 @@ func (s *Session) judge(l *linkState, out *Output) {
 	switch {
 	case silence >= s.downAfter(l, downAfter):
 		l.health, l.probes, l.silentFrom, l.doubted = down, 0, s.now, s.now
-		s.lost = l.tx.Close(s.lost[:0])
+		s.lost = l.tx.Close(s.now, s.lost[:0])
 		s.repair(l, out)
 	case silence >= suspectAfter:
 		if l.health == up {

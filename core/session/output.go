@@ -37,15 +37,20 @@ func (o *Output) reset() {
 // while the session goes on, and serve several sessions in turn.
 func (o *Output) Deliver(p core.Packet, held *packet.Packet) {
 	if held != nil {
-		if len(p.Data) > cap(o.held)-len(o.held) {
-			o.held = o.chunk()
-		}
-		at := len(o.held)
-		o.held = append(o.held, p.Data...)
-		p.Data = o.held[at:len(o.held):len(o.held)]
+		p.Data = append(o.hold(len(p.Data)), p.Data...)
 		held.Release()
 	}
 	o.Packets = append(o.Packets, p)
+}
+
+// hold returns empty memory for a packet of n bytes.
+func (o *Output) hold(n int) []byte {
+	if n > cap(o.held)-len(o.held) {
+		o.held = o.chunk()
+	}
+	at := len(o.held)
+	o.held = o.held[:at+n]
+	return o.held[at : at : at+n]
 }
 
 // space returns the memory in which the next datagram of a link, of at most

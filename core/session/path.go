@@ -144,6 +144,10 @@ func (s *Session) answered(l *linkState, token [8]byte) {
 	if l.paths.validated {
 		s.counters.PathChanges++
 	}
+	moved := c.path.Remote.Addr() != l.paths.current.Remote.Addr() || !l.paths.validated
 	l.paths.fix(c.path)
+	if moved { // more than the port, which a NAT may change at will
+		s.searchMTU(l)
+	}
 	*c = candidate{}
 }

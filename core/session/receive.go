@@ -5,6 +5,7 @@ import (
 
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/classify"
+	"github.com/multilink-vpn/multilink/core/gso"
 	"github.com/multilink-vpn/multilink/core/packet"
 	"github.com/multilink-vpn/multilink/core/reseq"
 	"github.com/multilink-vpn/multilink/core/wire"
@@ -51,11 +52,11 @@ func (s *Session) receive(l *linkState, d core.Datagram, out *Output) {
 		return
 	}
 	s.arrived(l, d.Path, size, newest, out)
-	eliciting := kind == wire.KindPacket || !wire.IsReport(body)
+	eliciting := kind != wire.KindFrames || !wire.IsReport(body)
 	if gap, missing := l.rx.Received(s.now, h.Number, size, eliciting); missing {
 		s.openGaps(l, gap)
 	}
-	if kind == wire.KindPacket {
+	if kind != wire.KindFrames {
 		s.receivePacket(l, body, out)
 		return
 	}
@@ -76,12 +77,21 @@ func (s *Session) count(err error) {
 // receivePacket hands an inner packet to the resequencer, once.
 func (s *Session) receivePacket(l *linkState, body []byte, out *Output) {
 	h, data, err := wire.ParsePacket(body)
-	if err != nil || len(data) > packet.Size || !classify.Valid(data) {
+	if err != nil || len(data) > packet.Size {
 		s.counters.DropMalformed++
 		return
 	}
 	if h.Flags&wire.Repaired != 0 {
 		s.closeGap(h.LostLink, h.LostNumber)
+	}
+	if h.Part != wire.Whole {
+		if data = s.join(&h, data, out); data == nil {
+			return
+		}
+	}
+	if !classify.Valid(data) {
+		s.counters.DropMalformed++
+		return
 	}
 	if !s.seen.Mark(h.Sequence) {
 		s.counters.DropDuplicate++
@@ -92,11 +102,35 @@ func (s *Session) receivePacket(l *linkState, body []byte, out *Output) {
 	s.calls.table.Packet(s.now, core.Packet{Data: data}, true)
 	s.counters.RxPackets++
 	s.counters.RxBytes += uint64(len(data))
+	partial := h.Flags&wire.Partial != 0
+	if mtu := s.clampMTU(); mtu < s.cfg.MTU {
+		// What this end sends depends on its own links: so it, and not the peer,
+		// clamps what the peer's host announces.
+		gso.ClampMSS(data, partial, mtu)
+	}
 	s.arrival = reseq.Arrival{
 		Header: h, Link: l.id,
-		Packet: core.Packet{Data: data, Partial: h.Flags&wire.Partial != 0},
+		Packet: core.Packet{Data: data, Partial: partial},
 	}
 	s.reseq.Push(&s.env, &s.arrival, out)
+}
+
+// join makes a packet whole with the half that came before; nil: none did.
+func (s *Session) join(h *wire.PacketHeader, data []byte, out *Output) []byte {
+	if s.seen.Has(h.Sequence) {
+		s.counters.DropDuplicate++
+		return nil
+	}
+	other := s.halves.join(s.now, h, data, s.pool)
+	if other == nil {
+		return nil
+	}
+	data = out.whole(h, data, other)
+	other.Release()
+	if data == nil {
+		s.counters.DropMalformed++
+	}
+	return data
 }
 
 // frameHandler takes the frames of one body.

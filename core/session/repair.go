@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/link"
 	"github.com/multilink-vpn/multilink/core/packet"
 	"github.com/multilink-vpn/multilink/core/wire"
 )
@@ -27,20 +28,21 @@ func (s *Session) repair(l *linkState, out *Output) {
 		if p == nil {
 			continue
 		}
-		if s.worthRepair(p, srtt) {
-			s.resend(l, lost.Number, p, out)
+		if s.worthRepair(p, lost.Part, srtt) {
+			s.resend(l, lost, out)
 		}
 		p.Release()
 	}
 	s.lost = s.lost[:0]
 }
 
-func (s *Session) worthRepair(p *packet.Packet, srtt time.Duration) bool {
-	return s.cfg.Send.Retransmit && !p.Delivered && p.Tries < maxTries &&
+func (s *Session) worthRepair(p *packet.Packet, part wire.Part, srtt time.Duration) bool {
+	return s.cfg.Send.Retransmit && p.Arrived&part != part && p.Tries < maxTries &&
 		s.now.Sub(p.Sent) < repairAge+srtt
 }
 
-func (s *Session) resend(lostOn *linkState, number uint64, p *packet.Packet, out *Output) {
+func (s *Session) resend(lostOn *linkState, lost link.Lost, out *Output) {
+	p := lost.Held
 	best := s.earliest(nil, nil)
 	if best == nil {
 		s.strand(p)
@@ -49,13 +51,13 @@ func (s *Session) resend(lostOn *linkState, number uint64, p *packet.Packet, out
 	p.Tries++
 	h := p.Header
 	h.Flags |= wire.Repaired
-	h.LostLink, h.LostNumber = lostOn.id, number
+	h.LostLink, h.LostNumber = lostOn.id, lost.Number
 	s.counters.Retransmitted++
-	s.sendPacket(best, p, h, out)
+	s.sendPacket(best, p, h, lost.Part, out)
 	if best.tx.Estimate().Loss > doubleLoss || p.Tries > 1 {
 		if second := s.earliest(best, nil); second != nil {
 			s.counters.Retransmitted++
-			s.sendPacket(second, p, h, out)
+			s.sendPacket(second, p, h, lost.Part, out)
 		}
 	}
 }

@@ -186,7 +186,7 @@ func (s *Session) sendOn(links sched.Set, p *packet.Packet, out *Output) (open b
 			continue
 		}
 		s.queue.Carried(v.ID, p)
-		size := s.sendPacket(s.links[v.ID], p, p.Header, out)
+		size := s.sendPacket(s.links[v.ID], p, p.Header, wire.Whole, out)
 		s.sched.Sent(s.now, v.ID, size)
 		v.Open, v.OpensAt = s.links[v.ID].tx.Open(s.now)
 		open = open && v.Open
@@ -199,20 +199,34 @@ func (s *Session) sendOn(links sched.Set, p *packet.Packet, out *Output) (open b
 	return open
 }
 
-// sendPacket seals p for a link and returns its outer size in bytes.
-func (s *Session) sendPacket(l *linkState, p *packet.Packet, h wire.PacketHeader, out *Output) int {
-	size := wire.HeaderLen + wire.PacketHeaderLen + len(p.Data) + wire.TagLen
-	if h.Flags&wire.Repaired != 0 {
-		size += 8
+// sendPacket seals a part of p for a link, in two halves where the link does
+// not carry it whole, and returns its outer size in bytes.
+func (s *Session) sendPacket(l *linkState, p *packet.Packet, h wire.PacketHeader, part wire.Part, out *Output) int {
+	if part == wire.Whole && !l.carries(len(p.Data)) {
+		s.counters.SplitPackets++
+		return s.sendPart(l, p, h, wire.FirstHalf, out) + s.sendPart(l, p, h, wire.SecondHalf, out)
 	}
+	return s.sendPart(l, p, h, part, out)
+}
+
+func (s *Session) sendPart(l *linkState, p *packet.Packet, h wire.PacketHeader, part wire.Part, out *Output) int {
+	data := part.Of(p.Data)
+	size := wire.HeaderLen + wire.PacketHeaderLen + len(data) + wire.TagLen
+	if h.Flags&wire.Repaired != 0 {
+		size += wire.RepairLen
+	}
+	h.Part = part
 	number := l.tx.NextNumber()
 	b := wire.Header{Receiver: l.peer, Number: number}.Append(out.space(l.id, l.paths.current, size))
-	b = append(h.Append(b), p.Data...)
+	b = append(h.Append(b), data...)
 	var held *packet.Packet
 	if s.cfg.Send.Retransmit {
 		held = p
 	}
-	return s.seal(l, b, number, true, held, out)
+	if size = s.seal(l, b, number, out); size > 0 {
+		l.tx.Sent(s.now, size, true, held, part)
+	}
+	return size
 }
 
 // sendBody sends a body of frames on a link, to the given path.
@@ -220,11 +234,15 @@ func (s *Session) sendBody(l *linkState, path core.Path, body []byte, eliciting 
 	number := l.tx.NextNumber()
 	b := out.space(l.id, path, wire.HeaderLen+len(body)+wire.TagLen)
 	b = append(wire.Header{Receiver: l.peer, Number: number}.Append(b), body...)
-	s.seal(l, b, number, eliciting, nil, out)
+	if size := s.seal(l, b, number, out); size > 0 {
+		l.tx.Sent(s.now, size, eliciting, nil, wire.Whole)
+	}
 }
 
-// seal closes a datagram that was built in the output's space and records it.
-func (s *Session) seal(l *linkState, b []byte, number uint64, eliciting bool, held *packet.Packet, out *Output) int {
+// seal closes a datagram that was built in the output's space and returns its
+// outer size in bytes, 0 when it cannot be sent. It is to be recorded by the
+// link.
+func (s *Session) seal(l *linkState, b []byte, number uint64, out *Output) int {
 	d, err := l.sealer.Seal(b, wire.HeaderLen, number)
 	if err != nil {
 		// The key has sealed all it may; the link ends with its next control
@@ -233,9 +251,7 @@ func (s *Session) seal(l *linkState, b []byte, number uint64, eliciting bool, he
 		return 0
 	}
 	out.sent(l.id, d)
-	size := len(d) + l.overhead()
-	l.tx.Sent(s.now, size, eliciting, held)
-	return size
+	return len(d) + l.overhead()
 }
 
 // repairTime is how long a repair takes: a report and a resend on the fastest

@@ -31,6 +31,7 @@ type Session struct {
 	sched  sched.Scheduler
 	reseq  reseq.Resequencer
 	seen   reseq.Seen
+	halves halves
 	env    reseq.Env
 	random *rand.Rand
 
@@ -147,9 +148,9 @@ func (s *Session) beginBody() []byte { return wire.AppendFrames(s.report[:0]) }
 // NextTimeout is when HandleTimeout must be called, at the latest; core.Never
 // when nothing waits for time to pass.
 func (s *Session) NextTimeout() core.Time {
-	t := min(s.reseq.NextTimeout(), core.Never)
+	t := min(s.reseq.NextTimeout(), s.halves.nextTimeout())
 	for _, l := range s.order {
-		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.paths.nextTimeout())
+		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.mtuDue(), l.paths.nextTimeout())
 	}
 	if !s.queue.Empty() || len(s.stranded) > 0 {
 		t = min(t, s.wake, s.expireDue())
@@ -168,7 +169,11 @@ func (s *Session) HandleTimeout(now core.Time, out *Output) {
 		if s.probeDue(l) <= now {
 			s.probe(l, out)
 		}
+		if l.mtuDue() <= now {
+			s.probeMTU(l, out)
+		}
 	}
+	s.halves.expire(now)
 	s.finish(out)
 }
 

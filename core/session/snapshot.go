@@ -42,6 +42,9 @@ type Link struct {
 	RxLoss   float64 `json:"rx_loss"` // the same, receiving
 	InFlight int     `json:"in_flight"`
 	Window   int     `json:"window"`
+	// PMTU is the largest outer packet that the path is known to carry in the
+	// sending direction, up to what the tunnel needs, in bytes; 0: no limit.
+	PMTU int `json:"pmtu"`
 
 	TxBytes     uint64 `json:"tx_bytes"`
 	TxDatagrams uint64 `json:"tx_datagrams"`
@@ -51,18 +54,23 @@ type Link struct {
 	Lost        uint64 `json:"lost"`
 	// SpuriousLost were called lost and came after all.
 	SpuriousLost uint64 `json:"spurious_lost"`
+	// BlackHoles is how often the path turned out to carry less than before.
+	BlackHoles uint64 `json:"black_holes"`
 }
 
 // Counters count what a session did since it began; every drop has one.
 type Counters struct {
-	TxPackets      uint64 `json:"tx_packets"`
-	TxBytes        uint64 `json:"tx_bytes"`
-	RxPackets      uint64 `json:"rx_packets"`
-	RxBytes        uint64 `json:"rx_bytes"`
-	AcksSent       uint64 `json:"acks_sent"`
-	AcksReceived   uint64 `json:"acks_received"`
-	ProbesSent     uint64 `json:"probes_sent"`
-	Retransmitted  uint64 `json:"retransmitted"`
+	TxPackets     uint64 `json:"tx_packets"`
+	TxBytes       uint64 `json:"tx_bytes"`
+	RxPackets     uint64 `json:"rx_packets"`
+	RxBytes       uint64 `json:"rx_bytes"`
+	AcksSent      uint64 `json:"acks_sent"`
+	AcksReceived  uint64 `json:"acks_received"`
+	ProbesSent    uint64 `json:"probes_sent"`
+	Retransmitted uint64 `json:"retransmitted"`
+	// SplitPackets were sent in two halves, because a link does not carry them
+	// whole.
+	SplitPackets   uint64 `json:"split_packets"`
 	PathChallenges uint64 `json:"path_challenges"`
 	PathChanges    uint64 `json:"path_changes"`
 
@@ -79,6 +87,7 @@ type Counters struct {
 	DropReplay      uint64 `json:"drop_replay"`       // seen before, or too old
 	DropMalformed   uint64 `json:"drop_malformed"`    // body malformed
 	DropDuplicate   uint64 `json:"drop_duplicate"`    // a copy came first
+	DropHalf        uint64 `json:"drop_half"`         // half of a packet whose other half did not come
 	DropUnknownLink uint64 `json:"drop_unknown_link"` // link is gone
 	DropPath        uint64 `json:"drop_path"`         // nothing sent: the path is not validated
 
@@ -116,6 +125,7 @@ func (s *Session) withReseqStats() Counters {
 	c.ResequencerOverflow += r.Overflow
 	f := s.calls.table.Stats()
 	c.CallsFound, c.CallsRevoked, c.FlowsEvicted = f.Confirmed, f.Revoked, f.Evicted
+	c.DropHalf = s.halves.dropped
 	return c
 }
 
@@ -150,8 +160,9 @@ func (l *linkState) snapshot(fastest time.Duration) Link {
 		Loss: e.Loss, RxLoss: l.rx.Loss(), InFlight: e.InFlight, Window: e.Window,
 		TxBytes: tx.Bytes, TxDatagrams: tx.Datagrams,
 		RxBytes: rx.Bytes, RxDatagrams: rx.Datagrams,
-		Acked: tx.Acked, Lost: tx.Lost, SpuriousLost: tx.SpuriousLost,
+		Acked: tx.Acked, Lost: tx.Lost, SpuriousLost: tx.SpuriousLost, BlackHoles: tx.BlackHoles,
 	}
+	v.PMTU, _ = l.tx.MTU()
 	if l.paths.known {
 		v.Remote = l.paths.current.Remote.String()
 	}

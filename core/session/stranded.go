@@ -17,6 +17,9 @@ const maxStranded = 4096
 // sender is silent for as long as it has already waited (RFC 6298, section 5.5),
 // and only an answer to what it sent makes it go on at once.
 func (s *Session) strand(p *packet.Packet) {
+	if n := len(s.stranded); n > 0 && s.stranded[n-1] == p {
+		return // the other half of it
+	}
 	if len(s.stranded) >= maxStranded {
 		s.counters.DropStranded++
 		return
@@ -45,7 +48,7 @@ func (s *Session) sendStranded(out *Output) bool {
 		}
 		p.Sent, p.Tries = s.now, 0
 		s.counters.Retransmitted++
-		s.sendPacket(l, p, p.Header, out)
+		s.sendPacket(l, p, p.Header, wire.Whole, out)
 		p.Release()
 		n++
 	}
@@ -66,9 +69,9 @@ func sortBySequence(list []*packet.Packet) {
 func (s *Session) Drain() []core.Packet {
 	for _, l := range s.order {
 		s.links[l.id] = nil
-		s.lost = l.tx.Close(s.lost[:0])
+		s.lost = l.tx.Close(s.now, s.lost[:0])
 		for _, lost := range s.lost {
-			if p := lost.Held; p != nil && !p.Delivered {
+			if p := lost.Held; p != nil && p.Arrived != wire.Whole {
 				s.strand(p)
 			}
 		}

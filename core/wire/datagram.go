@@ -17,8 +17,8 @@
 //	+---------------------------------------------------------------+
 //	|                     sealed body ... tag (16)                  |
 //
-// The body is either one inner packet behind a PacketHeader, or a series of
-// frames. Parsers here take anything: bad input is an error value, never a
+// The body is one inner packet, or half of one, behind a PacketHeader, or a
+// series of frames. Parsers here take anything: bad input is an error value, never a
 // panic.
 package wire
 
@@ -51,7 +51,7 @@ const (
 	// 12 bytes left below MaxBody are room for a Repair in the header.
 	DefaultMTU = 1408 - PacketHeaderLen
 	// MaxMTU is the largest inner MTU whose repairs still fit.
-	MaxMTU = MaxBody - PacketHeaderLen - repairLen
+	MaxMTU = MaxBody - PacketHeaderLen - RepairLen
 	// MinMTU is what IPv6 demands of every link (RFC 8200, section 5).
 	MinMTU = 1280
 )
@@ -106,6 +106,8 @@ type Kind uint8
 const (
 	KindPacket Kind = 1 << 4
 	KindFrames Kind = 2 << 4
+	KindFirst  Kind = 3 << 4 // half of a packet, see Part
+	KindSecond Kind = 4 << 4
 )
 
 // BodyKind tells what a body holds.
@@ -114,7 +116,7 @@ func BodyKind(body []byte) (Kind, error) {
 		return 0, ErrShort
 	}
 	switch k := Kind(body[0] & 0xf0); k {
-	case KindPacket, KindFrames:
+	case KindPacket, KindFrames, KindFirst, KindSecond:
 		return k, nil
 	}
 	return 0, ErrKind

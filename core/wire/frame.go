@@ -75,6 +75,14 @@ func AppendFrames(dst []byte) []byte { return append(dst, byte(KindFrames)) }
 // AppendPing adds a frame that asks only to be acknowledged.
 func AppendPing(dst []byte) []byte { return append(dst, framePing) }
 
+// AppendPadding fills a body up to size bytes.
+func AppendPadding(dst []byte, size int) []byte {
+	for len(dst) < size {
+		dst = append(dst, framePadding)
+	}
+	return dst
+}
+
 // AppendPathChallenge adds a challenge (RFC 9000, section 8.2).
 func AppendPathChallenge(dst []byte, token [8]byte) []byte {
 	return append(append(dst, framePathChallenge), token[:]...)

@@ -9,8 +9,8 @@ import (
 // PacketHeaderLen is the length of a PacketHeader without a repair.
 const PacketHeaderLen = 8
 
-// repairLen is what a repair adds: the link and 56 bits of its number.
-const repairLen = 8
+// RepairLen is what a repair adds to a PacketHeader: the link and 56 bits of its number.
+const RepairLen = 8
 
 // Flags of a PacketHeader, in the lower half of its first byte.
 type Flags uint8
@@ -37,11 +37,47 @@ const (
 	Unordered = 0
 )
 
-// PacketHeader precedes an inner packet in a body.
+// Part says which halves of an inner packet a body carries. A packet is split
+// where its link does not carry it whole, always in the same place, so that its
+// halves may go over different links and be repaired alone.
+type Part uint8
+
+// The parts. They are sets: Whole is both halves.
+const (
+	FirstHalf Part = 1 << iota
+	SecondHalf
+	Whole = FirstHalf | SecondHalf
+)
+
+// kind is that of the body. The zero Part is Whole.
+func (p Part) kind() Kind {
+	switch p {
+	case FirstHalf:
+		return KindFirst
+	case SecondHalf:
+		return KindSecond
+	}
+	return KindPacket
+}
+
+// Of cuts the part out of a packet: the first half is the longer one where the
+// length is odd.
+func (p Part) Of(packet []byte) []byte {
+	half := (len(packet) + 1) / 2
+	switch p {
+	case FirstHalf:
+		return packet[:half]
+	case SecondHalf:
+		return packet[half:]
+	}
+	return packet
+}
+
+// PacketHeader precedes an inner packet, or half of one, in a body.
 //
 //	 0                   1                   2                   3
 //	+-------+-------+---------------+-------------------------------+
-//	| kind 1| flags |    bucket     |        bucket sequence        |
+//	|  kind | flags |    bucket     |        bucket sequence        |
 //	+-------+-------+---------------+-------------------------------+
 //	|                           sequence                            |
 //	+---------------------------------------------------------------+
@@ -55,6 +91,7 @@ const (
 // session's sequence; which one it restores order by is its resequencer's
 // affair.
 type PacketHeader struct {
+	Part           Part // Whole where it is 0
 	Flags          Flags
 	Bucket         uint8
 	BucketSequence uint16 // counts the packets of the bucket, modulo 2^16
@@ -66,7 +103,7 @@ type PacketHeader struct {
 
 // Append writes the header to dst.
 func (h PacketHeader) Append(dst []byte) []byte {
-	dst = append(dst, byte(KindPacket)|byte(h.Flags&0x0f), h.Bucket)
+	dst = append(dst, byte(h.Part.kind())|byte(h.Flags&0x0f), h.Bucket)
 	dst = binary.BigEndian.AppendUint16(dst, h.BucketSequence)
 	dst = binary.BigEndian.AppendUint32(dst, h.Sequence)
 	if h.Flags&Repaired != 0 {
@@ -75,13 +112,24 @@ func (h PacketHeader) Append(dst []byte) []byte {
 	return dst
 }
 
-// ParsePacket reads the header of a body of KindPacket and returns the inner
-// packet behind it, which is not checked.
+// ParsePacket reads the header of a body that is not of KindFrames and returns
+// the inner packet, or the half of one, behind it, which is not checked.
 func ParsePacket(body []byte) (PacketHeader, []byte, error) {
 	if len(body) < PacketHeaderLen {
 		return PacketHeader{}, nil, ErrShort
 	}
+	part := Whole
+	switch k, _ := BodyKind(body); k {
+	case KindPacket:
+	case KindFirst:
+		part = FirstHalf
+	case KindSecond:
+		part = SecondHalf
+	default:
+		return PacketHeader{}, nil, ErrKind
+	}
 	h := PacketHeader{
+		Part:           part,
 		Flags:          Flags(body[0] & 0x0f),
 		Bucket:         body[1],
 		BucketSequence: binary.BigEndian.Uint16(body[2:]),
@@ -89,7 +137,7 @@ func ParsePacket(body []byte) (PacketHeader, []byte, error) {
 	}
 	rest := body[PacketHeaderLen:]
 	if h.Flags&Repaired != 0 {
-		if len(rest) < repairLen {
+		if len(rest) < RepairLen {
 			return PacketHeader{}, nil, ErrShort
 		}
 		v := binary.BigEndian.Uint64(rest)
@@ -97,7 +145,7 @@ func ParsePacket(body []byte) (PacketHeader, []byte, error) {
 		if h.LostLink >= core.MaxLinks {
 			return PacketHeader{}, nil, ErrReserved
 		}
-		rest = rest[repairLen:]
+		rest = rest[RepairLen:]
 	}
 	if len(rest) == 0 {
 		return PacketHeader{}, nil, ErrShort

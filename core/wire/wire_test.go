@@ -52,7 +52,7 @@ func TestDefaultSizes(t *testing.T) {
 	if n := 40 + Overhead + DefaultMTU; n > 1500 {
 		t.Errorf("outer IPv6 packet of %d bytes", n)
 	}
-	if n := 40 + Overhead + repairLen + MaxMTU; n > 1500 {
+	if n := 40 + Overhead + RepairLen + MaxMTU; n > 1500 {
 		t.Errorf("outer IPv6 packet of a repair of %d bytes", n)
 	}
 }
@@ -60,6 +60,7 @@ func TestDefaultSizes(t *testing.T) {
 func TestPacketHeaderRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := PacketHeader{
+			Part:           Part(rapid.Uint8Range(1, 3).Draw(t, "part")),
 			Flags:          Flags(rapid.Uint8Range(0, 15).Draw(t, "flags")),
 			Bucket:         rapid.Uint8().Draw(t, "bucket"),
 			BucketSequence: rapid.Uint16().Draw(t, "bucket sequence"),

@@ -1,0 +1,65 @@
+package session
+
+import (
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/link"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// The inner MTU never changes. A link whose path carries less than a full
+// datagram carries packets that do not fit in two halves, and the MSS of new TCP
+// connections is lowered to what all links carry whole: a few header bytes per
+// packet more cost less than a second datagram.
+
+// datagramOverhead is what a packet grows by until it is an outer payload, with
+// room for a repair.
+const datagramOverhead = wire.HeaderLen + wire.PacketHeaderLen + wire.RepairLen + wire.TagLen
+
+// searchMTU begins to search what the path of a link carries: the size of the
+// largest datagram that is ever sent.
+func (s *Session) searchMTU(l *linkState) {
+	l.tx.SearchMTU(s.now, s.cfg.MTU+datagramOverhead+l.overhead())
+}
+
+// carries tells whether a link carries an inner packet of n bytes whole.
+func (l *linkState) carries(n int) bool {
+	size, _ := l.tx.MTU()
+	return size == 0 || n+datagramOverhead+l.overhead() <= size
+}
+
+// mtuDue is when the path MTU of a link is to be probed.
+func (l *linkState) mtuDue() core.Time {
+	if l.health != up || !l.usable() {
+		return core.Never
+	}
+	return l.tx.MTUProbeDue()
+}
+
+// probeMTU sends the probes of the path MTU that are due. A small one follows:
+// when it comes, those that did not are lost.
+func (s *Session) probeMTU(l *linkState, out *Output) {
+	for {
+		number := l.tx.NextNumber()
+		size, ok := l.tx.MTUProbe(s.now)
+		if !ok {
+			break
+		}
+		size -= l.overhead()
+		b := out.space(l.id, l.paths.current, size)
+		b = wire.AppendPing(wire.AppendFrames(wire.Header{Receiver: l.peer, Number: number}.Append(b)))
+		s.seal(l, wire.AppendPadding(b, size-wire.TagLen), number, out)
+	}
+	s.probe(l, out)
+}
+
+// clampMTU is the largest inner packet that all links in use carry whole, as
+// far as is known.
+func (s *Session) clampMTU() int {
+	mtu := s.cfg.MTU
+	for _, l := range s.order {
+		if size, small := l.tx.MTU(); small && l.usable() && l.policy.Role == Active {
+			mtu = min(mtu, size-datagramOverhead-l.overhead())
+		}
+	}
+	return max(mtu, link.FloorMTU/2)
+}
