@@ -314,10 +314,3 @@ func TestClientHeadMistakes(t *testing.T) {
 		})
 	}
 }
-
-func TestEqualizeHasNoEffectYet(t *testing.T) {
-	_, warnings, err := config.ParseClient("client.toml", []byte("equalize = \"on\"\n"+clientHead))
-	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].Message, "no effect yet") {
-		t.Errorf("%v, %v", warnings, err)
-	}
-}

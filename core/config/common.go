@@ -73,9 +73,6 @@ func decodeStrategy(t *table) control.Strategy {
 		Equalize:    get(t, "equalize", session.EqualizeAuto, oneOf(session.EqualizeModes()...)),
 		Classifier:  get(t, "classifier", classify.Default, oneOf(classify.Names()...)),
 	}
-	if st.Equalize == session.EqualizeOn {
-		t.d.warn(`equalize = "on" has no effect yet: packets are not held back on fast links`)
-	}
 	return st
 }
 

@@ -64,6 +64,7 @@ type SessionStatus struct {
 	Retransmit  bool             `json:"retransmit"`
 	Equalize    string           `json:"equalize"`
 	Classifier  string           `json:"classifier"`
+	Equalized   int              `json:"equalized"` // flows for which "auto" holds packets now
 	QueueBytes  int              `json:"queue_bytes"`
 	HeldBytes   int              `json:"held_bytes"`
 	Counters    session.Counters `json:"counters"`
@@ -95,7 +96,8 @@ type ClientStatus struct {
 // fill takes over what a session says of itself.
 func (s *SessionStatus) fill(snap session.Snapshot) {
 	s.Scheduler, s.Reorder = snap.Scheduler, snap.Reorder
-	s.RateControl, s.Retransmit, s.Equalize = snap.RateControl, snap.Retransmit, snap.Equalize
+	s.RateControl, s.Retransmit = snap.RateControl, snap.Retransmit
+	s.Equalize, s.Equalized = snap.Equalize, snap.Equalized
 	s.Classifier = snap.Classifier
 	s.QueueBytes, s.HeldBytes = snap.QueueBytes, snap.HeldBytes
 	s.Counters = snap.Counters

@@ -48,8 +48,8 @@ type bucket struct {
 	head     int
 	bytes    int
 	deficit  int
-	listed   bool // in fresh or old of its class
-	sequence uint16
+	listed   bool   // in fresh or old of its class
+	sequence uint32 // of the next packet; 16 bits of it are sent
 	signal   signal
 }
 
@@ -57,7 +57,7 @@ func (b *bucket) len() int { return len(b.packets) - b.head }
 
 // carried is the highest sequence of each bucket that a link took first.
 type carried struct {
-	sequence [wire.Buckets]uint16
+	sequence [wire.Buckets]uint32
 	set      [wire.Buckets]bool
 }
 
@@ -114,7 +114,7 @@ func (q *Queue) Push(now core.Time, p *packet.Packet, c Conditions) Verdict {
 	}
 	p.Since = now
 	p.Header.Bucket = b.id
-	p.Header.BucketSequence = b.sequence
+	p.Header.BucketSequence = uint16(b.sequence)
 	b.sequence++
 	b.compact()
 	if b.id != wire.Unordered {
@@ -231,8 +231,10 @@ func (q *Queue) Carried(id core.LinkID, p *packet.Packet) {
 		q.carried[id] = c
 	}
 	b := p.Header.Bucket
-	if !c.set[b] || int16(p.Header.BucketSequence-c.sequence[b]) > 0 {
-		c.set[b], c.sequence[b] = true, p.Header.BucketSequence
+	next := q.buckets[b].sequence
+	sequence := next - uint32(uint16(next)-p.Header.BucketSequence)
+	if !c.set[b] || int32(sequence-c.sequence[b]) > 0 {
+		c.set[b], c.sequence[b] = true, sequence
 	}
 }
 
@@ -291,11 +293,23 @@ func (q *Queue) Find(offset int) int {
 	return min(int(int64(offset)*int64(b.len())/int64(max(1, b.bytes))), b.len()-1)
 }
 
-// LastSequence is the highest sequence of a bucket that a link took first.
+// LastSequence is the highest sequence of a bucket that a link took first. One
+// so long ago that 16 bits could take it for a later one is none.
 func (q *Queue) LastSequence(id core.LinkID, bucket uint8) (uint16, bool) {
 	c := q.carried[id]
-	if c == nil {
+	if c == nil || !c.set[bucket] || q.buckets[bucket].sequence-c.sequence[bucket] >= 1<<15 {
 		return 0, false
 	}
-	return c.sequence[bucket], c.set[bucket]
+	return uint16(c.sequence[bucket]), true
+}
+
+// Turn is the bucket whose turn it is. A packet must be Waiting.
+func (q *Queue) Turn() uint8 { return q.turn().id }
+
+// Backlog is the number of bytes of a bucket that wait.
+func (q *Queue) Backlog(bucket uint8) int {
+	if b := q.buckets[bucket]; b != nil {
+		return b.bytes
+	}
+	return 0
 }

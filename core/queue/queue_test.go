@@ -190,3 +190,29 @@ func TestSignal(t *testing.T) {
 		}
 	}
 }
+
+// TestLastSequence: what a link carried so long ago that 16 bits would take it
+// for something later does not count.
+func TestLastSequence(t *testing.T) {
+	q, o := New(1<<20), packet.NewPool(10)
+	carry := func(id core.LinkID) uint8 {
+		q.Push(1, packetOf(o, 100, 1), Conditions{})
+		p, _ := q.Take(0)
+		q.Carried(id, p)
+		defer p.Release()
+		return p.Header.Bucket
+	}
+	bucket := carry(0)
+	for range 1<<15 - 1 {
+		if seq, ok := q.LastSequence(0, bucket); !ok || seq != 0 {
+			t.Fatalf("link 0 carried %d, %v; want 0", seq, ok)
+		}
+		carry(1)
+	}
+	if _, ok := q.LastSequence(0, bucket); ok {
+		t.Error("still known after half of all sequences")
+	}
+	if seq, ok := q.LastSequence(1, bucket); !ok || seq != 1<<15-1 {
+		t.Errorf("link 1 carried %d, %v", seq, ok)
+	}
+}

@@ -69,9 +69,12 @@ func (s *earliest) rank(v *View) {
 // false when the faster links will have sent all there is by then.
 func (s *earliest) index(v *View, a arrival, head Packet) (i int, ok bool) {
 	q := v.Queue
+	if !s.othersTake(q, a.link, head) {
+		return 0, true
+	}
 	// Of what the faster links deliver, this flow has its share.
-	if ahead := s.ahead(a) / float64(max(1, v.Flows)); ahead > aheadSlack && s.othersTake(q, a.link, head) {
-		if float64(q.Bytes()) <= ahead {
+	if ahead := s.ahead(a) / float64(max(1, v.Flows)); ahead > aheadSlack {
+		if float64(q.Bytes()) <= ahead && !v.Held {
 			return 0, false
 		}
 		i = q.Find(int(ahead))

@@ -86,6 +86,10 @@ type View struct {
 	// Backlog is the bytes that all flows have waiting.
 	Flows   int
 	Backlog int
+	// Held: the packets of this flow wait for the fast links until the slow
+	// ones have caught up (Link.Open says so): the youngest may leave now on the
+	// slowest.
+	Held bool
 	// Budget is what the peer's resequencer may hold, in bytes, and Blocked
 	// how often it had to wait for a packet from a slower link.
 	Budget  int

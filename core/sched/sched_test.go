@@ -114,6 +114,7 @@ func TestPick(t *testing.T) {
 		{"earliest", "too little for the slow link", []Link{closed(fast, 5), slow}, 100, nil, none, 5},
 		{"earliest", "a head that only the slow link may take", []Link{closed(fast, 5), slow}, 100, map[core.LinkID]uint16{0: 5}, Choice{Count: 1, Links: Of(1)}, 0},
 		{"earliest", "growing order on a link", []Link{fast, slow}, 10, map[core.LinkID]uint16{0: 3}, Choice{From: 4, Count: 1, Links: Of(0)}, 0},
+		{"earliest", "a head it has overtaken, when alone", []Link{fast}, 10, map[core.LinkID]uint16{0: 3}, Choice{Count: 1, Links: Of(0)}, 0},
 		{"earliest", "not the silent one", []Link{suspect(fast), slow}, 500, nil, Choice{Count: 1, Links: Of(1)}, 0},
 	} {
 		s, err := New(c.scheduler)

@@ -97,9 +97,10 @@ func (s *Session) pump(out *Output) {
 	}
 	s.look()
 	s.sendUrgent(out)
+	s.equalize()
 	for passes := 0; s.queue.Waiting() && len(s.view.Links) > 0; {
 		s.view.Flows = s.queue.Sharers()
-		c, wake, ok := s.sched.Pick(&s.view)
+		c, wake, ok := s.pick()
 		switch {
 		case ok && s.dispatch(c, out) > 0:
 			passes = 0
@@ -157,6 +158,7 @@ func (s *Session) dispatch(c sched.Choice, out *Output) int {
 	for last, open := false, true; open && !last && n < c.Count && c.From < s.queue.Len(); n++ {
 		var p *packet.Packet
 		p, last = s.queue.Take(c.From)
+		s.equal.note(p.Header.Bucket, len(p.Data), s.queue.Backlog(p.Header.Bucket))
 		open = s.sendOn(c.Links, p, out)
 	}
 	s.refreshAll(c.Links)

@@ -33,6 +33,7 @@ type Session struct {
 	seen   reseq.Seen
 	halves halves
 	env    reseq.Env
+	equal  equalizer
 	random *rand.Rand
 
 	links       [core.MaxLinks]*linkState

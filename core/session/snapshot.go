@@ -17,6 +17,7 @@ type Snapshot struct {
 	Retransmit  bool     `json:"retransmit"`
 	Equalize    string   `json:"equalize"`
 	Classifier  string   `json:"classifier"`
+	Equalized   int      `json:"equalized"` // flows for which "auto" holds packets now
 	QueueBytes  int      `json:"queue_bytes"`
 	HeldBytes   int      `json:"held_bytes"` // waiting in the resequencer
 	Links       []Link   `json:"links"`
@@ -134,7 +135,7 @@ func (s *Session) Snapshot(now core.Time) Snapshot {
 	v := Snapshot{
 		Scheduler: s.sched.Name(), Reorder: s.reseq.Name(),
 		RateControl: s.cfg.Send.RateControl, Retransmit: s.cfg.Send.Retransmit,
-		Equalize:   s.cfg.Send.Equalize,
+		Equalize: s.cfg.Send.Equalize, Equalized: s.equal.held(),
 		Classifier: s.calls.table.Name(),
 		QueueBytes: s.queue.Total(), HeldBytes: s.reseq.Stats().HeldBytes,
 		Links: make([]Link, 0, len(s.order)), Counters: s.withReseqStats(),
