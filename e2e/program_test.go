@@ -199,7 +199,8 @@ type status struct {
 	Links    []linkStatus
 	Rejected map[string]string `json:"rejected_interfaces"`
 	Clients  []struct {
-		Name string
+		Name  string
+		Links []linkStatus
 		sessionStatus
 	}
 	Counters map[string]uint64
@@ -211,9 +212,9 @@ type sessionStatus struct {
 }
 
 type linkStatus struct {
-	Name, State, Control, Address string
-	LastError                     string `json:"last_error"`
-	Underlay                      struct{ Mode string }
+	Name, State, Role, Control, Address string
+	LastError                           string `json:"last_error"`
+	Underlay                            struct{ Mode string }
 }
 
 // status asks what it is doing; the zero status where it does not answer.

@@ -95,4 +95,25 @@ var _ = Describe("The user's own routes", func() {
 			Expect(err).To(HaveOccurred(), "over %q", device)
 		}
 	})
+
+	It("do not lead past the tunnel under a kill switch before there is a session", func() {
+		client := b.clients[0]
+		client.set(keys{"kill_switch": true})
+		leaks := func() bool {
+			_, err := me.dial(net.JoinHostPort(host4, mirrorPort), socketOptions{})
+			return err == nil
+		}
+		Expect(leaks()).To(BeTrue(), "the spec shows nothing: the host cannot be reached without a client")
+		client.start()
+		Eventually(func() string { return client.status().State }).Should(Equal("connecting"))
+		Expect(leaks()).To(BeFalse(), "while no server answers")
+		client.kill()
+		Expect(leaks()).To(BeFalse(), "after a kill")
+		client.start()
+		b.server.start()
+		client.waitUp(2)
+		Expect(seen(host4, socketOptions{})).To(Equal(serverAddress))
+		client.stop()
+		Expect(leaks()).To(BeTrue(), "after the end")
+	})
 })
