@@ -9,19 +9,25 @@ type redundant struct{}
 
 func (redundant) Name() string { return "redundant" }
 
-// Pick sends as soon as one link is open; a link that is not open misses
-// nothing but its copies, so that a slow one does not hold back the others.
+// Pick sends as soon as one link is open. A link whose window is full misses
+// its copies, so that a slow one neither holds back the others nor gets a queue
+// in which all its copies are late; one that only its pacer holds back for a
+// moment misses none.
 func (redundant) Pick(v *View) (Choice, core.Time, bool) {
-	c := Choice{Count: 1}
+	var links Set
+	open := false
 	wake := core.Never
 	candidates(v.Links, func(l *Link) {
-		if l.Open {
-			c.Links |= Of(l.ID)
-		} else {
-			wake = min(wake, l.OpensAt)
+		open = open || l.Open
+		wake = min(wake, l.OpensAt)
+		if l.Open || l.OpensAt != core.Never {
+			links |= Of(l.ID)
 		}
 	})
-	return c, wake, c.Links != 0
+	if !open {
+		return Choice{}, wake, false
+	}
+	return Choice{Count: 1, Links: links}, 0, true
 }
 
 func (redundant) Sent(core.Time, core.LinkID, int) {}

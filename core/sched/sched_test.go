@@ -70,7 +70,8 @@ func TestPick(t *testing.T) {
 		{"minrtt", "no backup while another lives", []Link{backup(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
 		{"minrtt", "backup alone", []Link{backup(fast)}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
 		{"redundant", "all", []Link{fast, slow}, 3, nil, Choice{Count: 1, Links: Of(0, 1)}, 0},
-		{"redundant", "those that are open", []Link{fast, closed(slow, 9)}, 3, nil, Choice{Count: 1, Links: Of(0)}, 0},
+		{"redundant", "not where the window is full", []Link{fast, closed(slow, core.Never)}, 3, nil, Choice{Count: 1, Links: Of(0)}, 0},
+		{"redundant", "also where only the pacer waits", []Link{fast, closed(slow, 9)}, 3, nil, Choice{Count: 1, Links: Of(0, 1)}, 0},
 		{"redundant", "none open", []Link{closed(slow, 9)}, 3, nil, none, 9},
 		{"lowest-latency", "lowest delay", []Link{slow, fast}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
 		{"lowest-latency", "waits for it", []Link{closed(fast, 5), slow}, 3, nil, none, 5},
@@ -115,6 +116,7 @@ func TestPick(t *testing.T) {
 		{"earliest", "a head that only the slow link may take", []Link{closed(fast, 5), slow}, 100, map[core.LinkID]uint16{0: 5}, Choice{Count: 1, Links: Of(1)}, 0},
 		{"earliest", "growing order on a link", []Link{fast, slow}, 10, map[core.LinkID]uint16{0: 3}, Choice{From: 4, Count: 1, Links: Of(0)}, 0},
 		{"earliest", "a head it has overtaken, when alone", []Link{fast}, 10, map[core.LinkID]uint16{0: 3}, Choice{Count: 1, Links: Of(0)}, 0},
+		{"earliest", "a head that was left for a link that fell silent", []Link{suspect(fast), slow}, 100, map[core.LinkID]uint16{1: 50}, Choice{Count: 1, Links: Of(1)}, 0},
 		{"earliest", "not the silent one", []Link{suspect(fast), slow}, 500, nil, Choice{Count: 1, Links: Of(1)}, 0},
 	} {
 		s, err := New(c.scheduler)
@@ -133,7 +135,8 @@ func TestPick(t *testing.T) {
 }
 
 // TestPickIsSane: whatever the links look like, a choice names packets that
-// exist and links that are there, open, and not a backup beside an active one.
+// exist and links that are there, open (but for copies), and not a backup beside
+// an active one.
 func TestPickIsSane(t *testing.T) {
 	states := []Link{
 		open(0, 10*ms, 6e6), closed(open(0, 10*ms, 6e6), 50), backup(open(0, 10*ms, 6e6)),
@@ -168,7 +171,7 @@ func TestPickIsSane(t *testing.T) {
 				if !c.Links.Has(id) {
 					continue
 				}
-				if int(id) >= len(v.Links) || !v.Links[id].Open || active && v.Links[id].Backup {
+				if int(id) >= len(v.Links) || !v.Links[id].Open && name != "redundant" || active && v.Links[id].Backup {
 					t.Fatalf("%s: link %d chosen of %+v", name, id, v.Links)
 				}
 				s.Sent(v.Now, id, 1400)
