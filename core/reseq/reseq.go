@@ -41,6 +41,10 @@ type Env struct {
 	// Repair is how long a lost packet takes to come again; 0 when the
 	// sender does not retransmit.
 	Repair time.Duration
+	// Outage is how long the sender may take to notice that a link is down
+	// which delivered something of late and no longer does, before it repairs
+	// what was on its way there; 0 when there is no such link.
+	Outage time.Duration
 	// Links are those that delivered something of late, one bit each.
 	Links uint16
 	// OpenGaps are losses on links whose repair may still come.

@@ -244,3 +244,22 @@ func TestSeenModel(t *testing.T) {
 		}
 	})
 }
+
+// TestHoldWaitsForOutage: while a link may have gone, a gap waits until the
+// sender can have noticed and repaired it.
+func TestHoldWaitsForOutage(t *testing.T) {
+	wait := func(outage time.Duration) time.Duration {
+		f, e, out := newFlow(), newEnv(), &sink{}
+		e.Links, e.Repair, e.Outage = 1|2, 20*time.Millisecond, outage
+		for _, seq := range []uint32{0, 2} {
+			f.Push(e, arrival(seq, 0), out)
+		}
+		return f.NextTimeout().Sub(e.Now)
+	}
+	if got, want := wait(60*time.Millisecond)-wait(0), 60*time.Millisecond; got != want {
+		t.Errorf("%v longer, want %v", got, want)
+	}
+	if got := wait(time.Hour); got != MaxHold {
+		t.Errorf("waits %v, at most %v", got, MaxHold)
+	}
+}

@@ -105,10 +105,14 @@ func (s *Session) closeGap(id core.LinkID, number uint64) {
 // updateEnv brings what the resequencer knows up to date.
 func (s *Session) updateEnv() {
 	e := &s.env
-	e.Now, e.Links, e.OpenGaps = s.now, 0, 0
+	e.Now, e.Links, e.OpenGaps, e.Outage = s.now, 0, 0, 0
 	for _, l := range s.order {
 		if last := l.rx.LastReceived(); last > 0 && s.now.Sub(last) < time.Second {
 			e.Links |= 1 << l.id
+			if e.Repair > 0 && s.gotData.Sub(last) > e.Spread+heardOf {
+				_, downAfter := l.limits() // the peer's, more or less
+				e.Outage = max(e.Outage, downAfter)
+			}
 		}
 		kept := l.gaps[:0]
 		for _, g := range l.gaps {
