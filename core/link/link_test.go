@@ -354,3 +354,37 @@ func TestReorderingLinkIsExcused(t *testing.T) {
 		t.Error("a datagram within the tolerance is called lost")
 	}
 }
+
+// TestOutageIsNoLoss: what is lost while a link is silent and closed does not
+// count as its loss, and it goes on at its old rate.
+func TestOutageIsNoLoss(t *testing.T) {
+	b := newBottleneck(20*mbit, 10*time.Millisecond)
+	b.loss = 0.02
+	b.saturate(3 * time.Second)
+	before, guess := b.s.Estimate().Loss, b.s.Guess()
+	if guess.Rate < 15*mbit || guess.Rate > 25*mbit || guess.Window < 40_000 {
+		t.Fatalf("the guess is %+v", guess)
+	}
+	b.loss = 1
+	for range 40 {
+		b.send()
+		b.now += core.Time(time.Millisecond)
+		b.deliver()
+	}
+	b.s.HandleTimeout(b.now.Add(time.Second), nil)
+	b.s.Close(b.now, nil)
+	for range 20 { // probes
+		b.send()
+		b.now += core.Time(100 * time.Millisecond)
+		b.s.HandleTimeout(b.now, nil)
+	}
+	b.s.Reopen(guess)
+	e := b.s.Estimate()
+	if e.Loss > before*1.2 || e.Window < guess.Window || e.Rate != guess.Rate || e.Delay > time.Hour {
+		t.Errorf("loss %.4f before, after the outage %+v", before, e)
+	}
+	b.s.Reopen(Guess{})
+	if e := b.s.Estimate(); e.Window != startWindow || !e.Starting {
+		t.Errorf("without a guess %+v", e)
+	}
+}

@@ -30,6 +30,7 @@ type Receiver struct {
 	acked   core.Time // when the last report was built
 
 	lastReceived core.Time
+	pace         time.Duration // average time between datagrams
 	loss         float64
 
 	stats ReceiverStats
@@ -47,6 +48,7 @@ type ReceiverStats struct {
 func (r *Receiver) Received(now core.Time, number uint64, size int, eliciting bool) (gap wire.Range, missing bool) {
 	r.stats.Bytes += uint64(size)
 	r.stats.Datagrams++
+	r.pace += (now.Sub(r.lastReceived) - r.pace) / 8
 	r.lastReceived = now
 	if eliciting {
 		if r.waiting == 0 {

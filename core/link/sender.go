@@ -64,6 +64,8 @@ type Sender struct {
 	owed      core.Time // since when an acknowledgement is owed; 0: none is
 	largest   uint64    // highest number acknowledged
 	anyAck    bool
+	closed    bool    // between Close and Reopen
+	lossKnown float64 // loss before the present silence
 
 	stats SenderStats
 }
@@ -184,6 +186,7 @@ func (s *Sender) Acked(now core.Time, a *wire.Ack, out []Lost) []Lost {
 		if s.inFlight > 0 {
 			s.owed = now
 		}
+		s.lossKnown = s.loss
 	}
 	if !s.anyAck || newest > s.largest {
 		s.largest, s.anyAck = newest, true
@@ -276,7 +279,9 @@ func (s *Sender) lose(now core.Time, number uint64, rec *record, round *sample, 
 	round.lost += int(rec.size)
 	s.stats.Lost++
 	s.stats.LostBytes += uint64(rec.size)
-	s.loss += (1 - s.loss) * lossGain
+	if !s.closed {
+		s.loss += (1 - s.loss) * lossGain
+	}
 	s.reorder.lost(now, number, rec.at)
 	out = append(out, Lost{Number: number, Held: rec.held, Part: rec.part})
 	rec.held = nil
@@ -338,7 +343,9 @@ func (s *Sender) HandleTimeout(now core.Time, out []Lost) []Lost {
 }
 
 // Close releases what the records hold and hands the packets still on their
-// way to the caller, so that they can go over another link.
+// way to the caller, so that they can go over another link. What was lost since
+// the link fell silent, and is until Reopen, is an outage and says nothing of
+// the share that the link loses while it works.
 func (s *Sender) Close(now core.Time, out []Lost) []Lost {
 	for i := s.head; i < len(s.records); i++ {
 		rec, number := &s.records[i], s.base+uint64(i-s.head)
@@ -355,5 +362,16 @@ func (s *Sender) Close(now core.Time, out []Lost) []Lost {
 		}
 	}
 	s.base, s.records, s.head, s.inFlight = s.next, nil, 0, 0
+	s.closed, s.loss = true, s.lossKnown
 	return out
+}
+
+// Reopen begins to use a link again that was closed: g is what it could carry
+// then, zero when that was too long ago to count.
+func (s *Sender) Reopen(g Guess) {
+	s.closed, s.loss = false, s.lossKnown
+	off := s.window.off
+	s.window = window{off: off}
+	s.window.init()
+	s.Begin(g)
 }

@@ -38,7 +38,10 @@ func (s *Sender) Estimate() Estimate {
 	e.Recent = s.delay.recent()
 	if e.Starting {
 		// The rate is not known yet: what was seen last has to do.
-		e.Delay = max(e.Base, s.window.recentLeast())
+		e.Delay = e.Base
+		if s.window.reports > 0 {
+			e.Delay = max(e.Base, s.window.recentLeast())
+		}
 		return s.capped(e)
 	}
 	queued := time.Duration(float64(s.inFlight)/max(s.window.rate, 1000)*1e9) - e.MinRTT - s.delay.idle
@@ -81,6 +84,9 @@ func (r *Receiver) Stats() ReceiverStats { return r.stats }
 
 // Loss is the average share of recent numbers that did not come.
 func (r *Receiver) Loss() float64 { return r.loss }
+
+// Pace is the time between two datagrams of late, on average.
+func (r *Receiver) Pace() time.Duration { return r.pace }
 
 // LastReceived is when the last datagram came; 0: none did.
 func (r *Receiver) LastReceived() core.Time { return r.lastReceived }

@@ -49,9 +49,13 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 		return fmt.Errorf("link %d: %w", lc.ID, err)
 	}
 	s.remove(lc.ID, out)
+	tx := link.NewSender(s.cfg.Send.RateControl)
+	if g, ok := s.recall(lc.ID, lc.Name); ok {
+		tx.Begin(g)
+	}
 	l := &linkState{
 		id: lc.ID, name: lc.Name, peer: lc.PeerIndex,
-		tx:     link.NewSender(s.cfg.Send.RateControl),
+		tx:     tx,
 		sealer: sealer, opener: opener,
 		replay: seal.NewWindow(seal.WindowSize),
 	}
@@ -81,6 +85,9 @@ func (s *Session) remove(id core.LinkID, out *Output) {
 		return
 	}
 	l := s.links[id]
+	if l.health != down {
+		s.remember(l)
+	}
 	s.links[id] = nil
 	s.relist()
 	s.queue.Forget(id)

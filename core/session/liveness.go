@@ -62,6 +62,7 @@ func (s *Session) judge(l *linkState, out *Output) {
 	suspectAfter, downAfter := l.limits()
 	switch {
 	case silence >= s.downAfter(l, downAfter):
+		s.remember(l)
 		l.health, l.probes, l.silentFrom, l.doubted = down, 0, s.now, s.now
 		s.lost = l.tx.Close(s.now, s.lost[:0])
 		s.repair(l, out)
@@ -161,7 +162,12 @@ const probeLength = wire.HeaderLen + 2 + wire.TagLen
 // one that was down is up again after enough of them.
 func (s *Session) answeredProbe(l *linkState) {
 	l.probes++
-	if l.health == probing || l.health == down && (l.probes >= returnProbes || !s.others(l)) {
+	switch {
+	case l.health == probing:
 		l.health = up
+	case l.health == down && (l.probes >= returnProbes || !s.others(l)):
+		l.health = up
+		g, _ := s.recall(l.id, l.name)
+		l.tx.Reopen(g)
 	}
 }

@@ -12,10 +12,13 @@ import (
 const adviseEvery = 50 * time.Millisecond
 
 // pingEvery is how often the link that carries the reports is asked for an
-// acknowledgement, and heardOf how much longer than another it may be silent.
+// acknowledgement, and heardOf how much longer than another it may be silent;
+// less, down to heardOfBusy, where data comes over it at short intervals: the
+// peer's windows are full soon after the reports have ceased to arrive.
 const (
-	pingEvery = 50 * time.Millisecond
-	heardOf   = 20 * time.Millisecond
+	pingEvery   = 50 * time.Millisecond
+	heardOf     = 20 * time.Millisecond
+	heardOfBusy = 10 * time.Millisecond
 )
 
 // ackHysteresis keeps the reports on the link that carries them unless another
@@ -94,7 +97,7 @@ func (s *Session) deputy(l *linkState, busy bool) *linkState {
 		return nil
 	}
 	ahead := best.rx.LastReceived().Sub(l.rx.LastReceived())
-	if l.health != up || best.health != up && ahead > 0 || busy && ahead >= heardOf {
+	if l.health != up || best.health != up && ahead > 0 || busy && ahead >= min(max(4*l.rx.Pace(), heardOfBusy), heardOf) {
 		return best
 	}
 	return nil

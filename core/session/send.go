@@ -82,6 +82,7 @@ func (s *Session) conditions() queue.Conditions {
 	if b, ok := s.sched.(sched.Backlogger); ok {
 		c.Ahead = float64(b.Backlog(&s.view))
 	}
+	s.expectReturn(&c)
 	return c
 }
 

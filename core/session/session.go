@@ -55,6 +55,7 @@ type Session struct {
 	backups     bool      // carry data: no active link does well enough
 	toldBackups bool      // what a Change has told of
 	expired     core.Time // when the queue was last searched for old packets
+	memories    [core.MaxLinks]memory
 
 	now      core.Time // of the call under way
 	wake     core.Time // when the scheduler wants to be asked again
