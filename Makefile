@@ -30,8 +30,9 @@ test: lint unit e2e ## all that CI runs
 lint: go ## gofmt, vet, staticcheck, actionlint, go.mod
 	scripts/lint.sh
 
-unit: go ## unit tests with the race detector
+unit: go ## unit tests with the race detector; failing links, over 100 seeds
 	go test -race -timeout 15m ./cmd/... ./core/... ./sim/...
+	go test -run TestFailover ./sim/virtual -failover-seeds 100
 
 e2e: build ## the chosen scenarios with the real binaries (root)
 	E2E_TIMEOUT=$(E2E_TIMEOUT) scripts/e2e.sh --label-filter '!full'
