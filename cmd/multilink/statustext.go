@@ -19,6 +19,9 @@ func showText(w io.Writer, s engine.Status) error {
 	p.line("state", "%s%s", s.State, because(s.Reason))
 	p.line("running", "%v, pid %d, version %s", seconds(s.Uptime), s.PID, s.Version)
 	p.line("device", "%s", device(s.TUN))
+	for _, text := range s.Warnings {
+		p.line("warning", "%s", text)
+	}
 	if s.Listen != "" {
 		p.line("listening", "%s", s.Listen)
 	}

@@ -51,6 +51,7 @@ type Client struct {
 	names       [core.MaxLinks]string  // of the interfaces that have the link IDs
 	host        host
 	plan        *hostPlan // in force on the host
+	warnings    []string  // about the host
 	past        Counters  // of sessions and sockets that have ended
 	state       State
 	reason      string

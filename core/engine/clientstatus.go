@@ -27,7 +27,7 @@ func (c *Client) Status() Status {
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	st.State, st.Reason = c.state, c.reason
+	st.State, st.Reason, st.Warnings = c.state, c.reason, c.warnings
 	st.TUN.Name = c.cfg.TUN.Name
 	if c.device != nil {
 		st.TUN.Info = c.device.Info()

@@ -164,7 +164,8 @@ func (c *Client) configureHost(s *clientSession, w control.Welcome) error {
 		return explainHost(err)
 	}
 	c.plan = want
-	for _, text := range c.host.Warnings() {
+	c.warnings = c.host.Warnings()
+	for _, text := range c.warnings {
 		c.log.Warn(text)
 	}
 	return nil

@@ -50,6 +50,7 @@ type Server struct {
 	past     Counters // of sessions that have ended
 	state    State
 	reason   string
+	warnings []string // about the host
 }
 
 // NewServer makes a server; Run starts it.
@@ -146,7 +147,10 @@ func (s *Server) open(undo *undoList) error {
 	if err := host.ApplyServer(s.plan()); err != nil {
 		return explainHost(err)
 	}
-	for _, w := range host.Warnings() {
+	s.mu.Lock()
+	s.warnings = host.Warnings()
+	s.mu.Unlock()
+	for _, w := range s.warnings {
 		s.log.Warn(w)
 	}
 	return nil

@@ -15,7 +15,7 @@ func (s *Server) Status() Status {
 	st.Counters.addStruct("", s.counters.snapshot())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.State, st.Reason = s.state, s.reason
+	st.State, st.Reason, st.Warnings = s.state, s.reason, s.warnings
 	st.TUN.Name = s.cfg.TUN.Name
 	if s.state == Starting {
 		return st // the rest does not exist yet

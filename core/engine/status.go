@@ -24,13 +24,15 @@ const (
 // form of `multilink status --json`. Durations are in seconds, rates in bit/s,
 // shares of 1.
 type Status struct {
-	Role    string    `json:"role"` // "client" or "server"
-	Version string    `json:"version"`
-	PID     int       `json:"pid"`
-	State   State     `json:"state"`
-	Reason  string    `json:"reason,omitempty"` // why the state is not "up"
-	Uptime  float64   `json:"uptime"`
-	TUN     TUNStatus `json:"tun"`
+	Role    string  `json:"role"` // "client" or "server"
+	Version string  `json:"version"`
+	PID     int     `json:"pid"`
+	State   State   `json:"state"`
+	Reason  string  `json:"reason,omitempty"` // why the state is not "up"
+	Uptime  float64 `json:"uptime"`
+	// Warnings are about this host: what is likely to stop traffic.
+	Warnings []string  `json:"warnings,omitempty"`
+	TUN      TUNStatus `json:"tun"`
 	// Of a client: its session, and one entry for each interface in use.
 	Session *SessionStatus `json:"session,omitempty"`
 	Links   []LinkStatus   `json:"links,omitempty"`

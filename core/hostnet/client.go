@@ -8,7 +8,8 @@ import (
 
 // ApplyClient makes the host use the tunnel. Either all of the plan is in
 // force afterwards, or, with an error, nothing of it. ErrTaken says that a
-// number or name of the plan belongs to somebody else.
+// number or name of the plan belongs to somebody else. Warnings tells about
+// firewalls of the host that stop links from working.
 func (h *Host) ApplyClient(p ClientPlan) error {
 	if err := p.validate(); err != nil {
 		return err
@@ -25,8 +26,16 @@ func (h *Host) ApplyClient(p ClientPlan) error {
 	if err != nil {
 		return err
 	}
+	filters, err := strictFilters(tableName(p.TUN))
+	if err != nil {
+		h.env.warn("cannot look for reverse path filters in the host's firewall: %v", err)
+	}
 	if err := h.apply(changes); err != nil {
 		return err
+	}
+	for _, chain := range filters {
+		h.env.warn("chain %s drops packets that do not come in by the interface of the best route back (a strict reverse path filter): "+
+			"only one link will work in that family; of firewalld, set IPv6_rpfilter=loose in /etc/firewalld/firewalld.conf", chain)
 	}
 	h.client = p
 	return nil

@@ -91,34 +91,6 @@ func (c *nftChange) undo(*env) (outcome, error) {
 	return undone, nil
 }
 
-// foreignDrops names the forward chains of others that drop what they do not
-// accept. A packet passes the chains of all tables, so no rule of ours can
-// let it through.
-func foreignDrops(own string) ([]string, error) {
-	conn, err := nftables.New()
-	if err != nil {
-		return nil, fmt.Errorf("hostnet: nftables: %w", err)
-	}
-	chains, err := conn.ListChains()
-	if err != nil {
-		return nil, fmt.Errorf("hostnet: list nftables chains: %w", err)
-	}
-	names := map[nftables.TableFamily]string{
-		nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6",
-	}
-	var drops []string
-	for _, chain := range chains {
-		family, ok := names[chain.Table.Family]
-		if !ok || chain.Table.Name == own || chain.Hooknum == nil || *chain.Hooknum != *nftables.ChainHookForward {
-			continue
-		}
-		if chain.Policy != nil && *chain.Policy == nftables.ChainPolicyDrop {
-			drops = append(drops, fmt.Sprintf("%s of table %s %s", chain.Name, family, chain.Table.Name))
-		}
-	}
-	return drops, nil
-}
-
 // Pieces of rules. Each leaves what it compares in register 1.
 
 // accept and drop end a rule; reject answers that the way is prohibited.

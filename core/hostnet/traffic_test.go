@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,7 +136,7 @@ func TestMarkedTrafficPassesReversePathFilters(t *testing.T) {
 			for _, name := range []string{"wlan0", "wwan0"} {
 				writeSysctl(t, "net/ipv4/conf/"+name+"/rp_filter", "1")
 			}
-			looseFirewall(t)
+			firewall(t, false)
 			h := open(t, t.TempDir(), testTUN)
 			plan := clientPlan(t)
 			plan.Addresses = addresses
@@ -151,9 +153,10 @@ func TestMarkedTrafficPassesReversePathFilters(t *testing.T) {
 	}
 }
 
-// looseFirewall drops IPv6 packets from where nothing can be sent, as
-// firewalld does with IPv6_rpfilter=loose.
-func looseFirewall(t *testing.T) {
+// firewall drops IPv6 packets from where nothing can be sent, as firewalld does
+// with IPv6_rpfilter=loose, or also from where something would be sent by
+// another interface, as with IPv6_rpfilter=yes.
+func firewall(t *testing.T, strict bool) {
 	t.Helper()
 	conn, err := nftables.New()
 	must(t, err)
@@ -168,10 +171,27 @@ func looseFirewall(t *testing.T) {
 	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(
 		meta(expr.MetaKeyNFPROTO, expr.CmpOpEq, []byte{unix.NFPROTO_IPV6}),
 		[]expr.Any{
-			&expr.Fib{Register: 1, ResultOIF: true, FlagSADDR: true, FlagMARK: true},
+			&expr.Fib{Register: 1, ResultOIF: true, FlagSADDR: true, FlagMARK: true, FlagIIF: strict},
 			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(0)},
 		}, then(drop()))})
 	must(t, conn.Flush())
+}
+
+func TestClientWarnsOfStrictFilters(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		enterNamespace(t)
+		makeClientHost(t)
+		firewall(t, strict)
+		h := open(t, t.TempDir(), testTUN)
+		must(t, h.ApplyClient(clientPlan(t)))
+		warned := slices.ContainsFunc(h.Warnings(), func(text string) bool {
+			return strings.Contains(text, "chain prerouting of table inet firewall") && strings.Contains(text, "IPv6_rpfilter=loose")
+		})
+		if warned != strict {
+			t.Errorf("strict %v, warnings %q", strict, h.Warnings())
+		}
+		must(t, h.Undo())
+	}
 }
 
 func TestKillSwitch(t *testing.T) {
