@@ -50,7 +50,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate("multilink {{.Version}}\n")
 	root.AddCommand(
-		newClient(), newServer(), newStatus(), newMonitor(), newFlows(), newLink(), newKeygen(), newPubkey(), newCleanup(), newVersion(),
+		newClient(), newServer(), newStatus(), newMonitor(), newFlows(), newLink(), newQoS(), newKeygen(), newPubkey(), newCleanup(), newVersion(),
 	)
 	return root
 }

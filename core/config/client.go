@@ -26,6 +26,7 @@ type Client struct {
 	Routes     Routes
 	KillSwitch bool // let nothing past the tunnel, also while it is down
 	DNS        DNS
+	QoS        QoS
 	// Grace is how long the session lives on without any link.
 	Grace        time.Duration
 	Log          Log
@@ -120,6 +121,7 @@ func decodeClient(t *table) *Client {
 		Mode:    get(dns, "mode", DNSAuto, oneOf(DNSAuto, DNSOff)),
 		Servers: get(dns, "servers", nil, list(address)),
 	}
+	c.QoS = decodeQoS(t.table("qos"))
 	c.Log = decodeLog(t.table("log"))
 	c.Metrics = decodeMetrics(t.table("metrics"))
 	c.StateDir = get(t, "state_dir", runDir, absolute)

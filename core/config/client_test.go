@@ -62,6 +62,7 @@ func defaultClient(t *testing.T) *config.Client {
 		Underlay:     config.Underlay{Mode: "auto", Family: "any"},
 		Routes:       config.Routes{Default: true, Mark: 0x4d4c, Table: 0x4d4c},
 		DNS:          config.DNS{Mode: "auto"},
+		QoS:          config.QoS{Mode: config.QoSQueue},
 		Grace:        10 * time.Minute,
 		Log:          config.Log{Level: "info", Format: "text"},
 		StatusSocket: "/run/multilink/multilink0.sock",

@@ -32,6 +32,8 @@ type Server struct {
 	// place of what a client asks for but this server does not have.
 	Strategy            control.Strategy
 	AllowClientStrategy bool
+	// AllowQoS lets clients decide about the priorities of what they are sent.
+	AllowQoS bool
 
 	TUN      TUN
 	Underlay Underlay
@@ -71,6 +73,7 @@ func decodeServer(t *table) *Server {
 	s.ClientToClient = get(t, "client_to_client", false, boolean)
 	s.Strategy = decodeStrategy(t)
 	s.AllowClientStrategy = get(t, "allow_client_strategy", true, boolean)
+	s.AllowQoS = get(t.table("qos"), "allow", true, boolean)
 	s.Grace = get(t, "grace", defaultGrace, grace)
 	s.Underlay = Underlay{Mode: get(t.table("underlay"), "mode", ModeAuto, oneOf(modes...)), Family: FamilyAny}
 

@@ -44,6 +44,7 @@ func TestServerDefaults(t *testing.T) {
 			RateControl: true, Retransmit: true, Equalize: "auto", Classifier: "rtp",
 		},
 		AllowClientStrategy: true,
+		AllowQoS:            true,
 		TUN:                 config.TUN{Name: "multilink0", MTU: 1400, Mode: "auto"},
 		Underlay:            config.Underlay{Mode: "auto", Family: "any"},
 		Grace:               10 * time.Minute,

@@ -85,6 +85,8 @@ func decode(k kind, body []byte) (Message, error) {
 		return decodeAs[LinkPolicy](body)
 	case kindGoodbye:
 		return decodeAs[Goodbye](body)
+	case kindQoS:
+		return decodeAs[QoS](body)
 	}
 	return nil, nil
 }

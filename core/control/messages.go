@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/qos"
 )
 
 // Version is the version of the control protocol that this package speaks.
@@ -48,6 +49,7 @@ const (
 	kindReconfigure
 	kindLinkPolicy
 	kindGoodbye
+	kindQoS
 )
 
 // Secret is shown only on the wire.
@@ -185,6 +187,14 @@ type LinkPolicy struct {
 	Rules  LinkRules   `json:"rules"`
 }
 
+// QoS is about the rules by which the server gives priority and latency to what
+// it sends: a client asks with Rules, which take the place of those before; a
+// server answers without, and says why where it does not follow them.
+type QoS struct {
+	Rules   []qos.Text `json:"rules,omitempty"`
+	Refused string     `json:"refused,omitempty"` // for people; "": in force
+}
+
 // Goodbye ends a session in order: its sender keeps nothing of it.
 type Goodbye struct {
 	Reason string `json:"reason"`
@@ -198,6 +208,7 @@ func (Pong) kind() kind        { return kindPong }
 func (Reconfigure) kind() kind { return kindReconfigure }
 func (LinkPolicy) kind() kind  { return kindLinkPolicy }
 func (Goodbye) kind() kind     { return kindGoodbye }
+func (QoS) kind() kind         { return kindQoS }
 
 func (h Hello) check() error {
 	if h.Version != Version {
@@ -268,6 +279,14 @@ func (r LinkRules) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// check leaves it to the receiver to parse the rules.
+func (q QoS) check() error {
+	if n := len(q.Rules); n > qos.MaxRules {
+		return fmt.Errorf("%d rules: at most %d", n, qos.MaxRules)
+	}
+	return checkText("refused", q.Refused, maxReason)
 }
 
 func (g Goodbye) check() error { return checkText("reason", g.Reason, maxReason) }

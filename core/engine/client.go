@@ -42,6 +42,8 @@ type Client struct {
 
 	mu          sync.Mutex
 	cfg         *config.Client
+	qos         config.QoS         // in force: the configuration's, or what was changed since
+	qosVersion  int                // counts the changes of qos
 	interfaces  []netmon.Interface // all there are
 	usable      []netmon.Interface // those to have links on, in order
 	off         []netmon.Interface // those that could have links, which are switched off
@@ -64,8 +66,8 @@ func NewClient(cfg *config.Client, o Options) *Client {
 	e := new(events)
 	return &Client{
 		log: e.tap(o.Log), events: e, opts: o, deps: realClient(), clock: newClock(), started: time.Now(),
-		wake:     make(chan struct{}, 1),
-		cfg:      cfg,
+		wake: make(chan struct{}, 1),
+		cfg:  cfg, qos: cfg.QoS, qosVersion: 1,
 		rejected: make(map[string]string),
 		policies: linkPolicies{set: make(map[string]config.LinkPolicy)},
 		links:    make(map[string]*clientLink),

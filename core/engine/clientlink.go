@@ -125,6 +125,7 @@ func (l *clientLink) hold(ctx context.Context, s *clientSession, conn *connectio
 	}
 	l.set(controlUp, conn)
 	s.settle(conn.welcome.Strategy)
+	s.askQoS()
 	readers.Go(func() { report(l.readDatagrams(s, conn)) })
 	readers.Go(func() { lost <- l.readMessages(s, conn) })
 
@@ -214,6 +215,8 @@ func (l *clientLink) readMessages(s *clientSession, conn *connection) error {
 		case control.Pong:
 		case control.Reconfigure:
 			err = s.adopt(m.Strategy)
+		case control.QoS:
+			s.answeredQoS(m)
 		case control.Goodbye:
 			err = fmt.Errorf("%w: %s", errGoodbye, m.Reason)
 		default:

@@ -33,9 +33,10 @@ type clientSession struct {
 	// Guarded by the client's lock.
 	asked    control.Strategy // of the server, last
 	strategy control.Strategy // in force
-	up       int              // links
-	hadLink  bool             // and lost it
-	lostAt   time.Time        // when the last link went
+	qos      agreement
+	up       int       // links
+	hadLink  bool      // and lost it
+	lostAt   time.Time // when the last link went
 }
 
 // begin makes the session that the server has opened, and directs the host's
@@ -59,6 +60,7 @@ func (c *Client) begin(conn *connection) (*clientSession, error) {
 		s.driver.Close()
 		return nil, err
 	}
+	s.applyQoS()
 	c.succeed(c.current.Swap(s), s)
 	c.counters.sessions.Add(1)
 	c.log.Info("session opened", "server", conn.server.String(), "addresses", addressTexts(s.address[:]), "mtu", s.mtu,

@@ -21,6 +21,7 @@ func (c *Client) Status() Status {
 	if s != nil {
 		snap = s.driver.Snapshot()
 		st.Session = s.status(snap)
+		st.Session.QoS = s.qosStatus()
 		st.Counters.addStruct("", snap.Counters)
 	}
 	st.Counters.addStruct("", c.counters.snapshot())

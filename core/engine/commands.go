@@ -94,6 +94,7 @@ func (c *Client) commands() commands {
 		"flows":     commandOf(c.Flows),
 		"link-list": commandOf(c.listLinks),
 		"link-set":  commandOf(c.setLink),
+		"qos":       commandOf(c.changeQoS),
 	}
 }
 

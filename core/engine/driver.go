@@ -154,6 +154,21 @@ func (d *driver) SetReorder(name string) error {
 	})
 }
 
+// SetQoS changes the rules by which this end sends.
+func (d *driver) SetQoS(q session.QoS) {
+	_ = d.do(func(now core.Time, out *session.Output) error {
+		d.session.SetQoS(now, q, out)
+		return nil
+	})
+}
+
+// RuleHits returns how many packets each of the rules has matched.
+func (d *driver) RuleHits() []uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.session.RuleHits()
+}
+
 // do makes one of the rare calls.
 func (d *driver) do(call func(now core.Time, out *session.Output) error) error {
 	out := d.lock()

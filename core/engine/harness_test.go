@@ -159,7 +159,7 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 	cfg := &config.Server{
 		Listen: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), w.port), PrivateKey: w.serverKey,
 		MaxClients: 100, Pool4: netip.MustParsePrefix("10.8.0.0/24"), Pool6: netip.MustParsePrefix("fd4d:4c::/64"),
-		Strategy: testStrategy("wrr"), AllowClientStrategy: true, Masquerade: true,
+		Strategy: testStrategy("wrr"), AllowClientStrategy: true, AllowQoS: true, Masquerade: true,
 		TUN: config.TUN{Name: "srv0", MTU: 1400}, Grace: time.Minute,
 		StatusSocket: filepath.Join(w.stateDir, "server.sock"), StateDir: w.stateDir,
 	}
@@ -213,7 +213,7 @@ func (w *world) client(key control.PrivateKey, change func(*Client), interfaces 
 	name := "c" + key.Public().String()[:4]
 	cfg := &config.Client{
 		Server: config.HostPort{Host: "127.0.0.1", Port: w.port}, ServerKey: w.serverKey.Public(), PrivateKey: key,
-		Strategy: testStrategy("wrr"), TUN: config.TUN{Name: "tun0", MTU: 1400},
+		Strategy: testStrategy("wrr"), QoS: config.QoS{Mode: config.QoSQueue}, TUN: config.TUN{Name: "tun0", MTU: 1400},
 		Underlay: config.Underlay{Family: "any"}, Routes: config.Routes{Default: true, Mark: 1, Table: 1},
 		DNS: config.DNS{Mode: "auto"}, Grace: time.Minute,
 		StatusSocket: filepath.Join(w.t.TempDir(), "client.sock"), StateDir: w.stateDir,

@@ -11,8 +11,8 @@ import (
 	"github.com/multilink-vpn/multilink/core/control"
 )
 
-// Reload puts a new configuration into force: strategy, interfaces and links,
-// whatever 'multilink link set' has changed (the caller takes care of the log level). When anything else differs, nothing
+// Reload puts a new configuration into force: strategy, interfaces, links and
+// rules of quality of service, whatever 'multilink link set' and 'multilink qos' have changed (the caller takes care of the log level). When anything else differs, nothing
 // is changed, and the error says what needs a restart.
 func (c *Client) Reload(next *config.Client) error {
 	c.mu.Lock()
@@ -20,6 +20,7 @@ func (c *Client) Reload(next *config.Client) error {
 	c.mu.Unlock()
 	rest := *next
 	rest.Strategy, rest.Interfaces, rest.Links, rest.Log = now.Strategy, now.Interfaces, now.Links, now.Log
+	rest.QoS = now.QoS
 	if err := needsRestart(now, rest); err != nil {
 		return err
 	}
@@ -28,6 +29,7 @@ func (c *Client) Reload(next *config.Client) error {
 	clear(c.policies.set)
 	c.mu.Unlock()
 	c.enforce(context.Background())
+	c.setQoS(next.QoS)
 	if s := c.current.Load(); s != nil {
 		s.settle(next.Strategy)
 	}
@@ -41,14 +43,7 @@ func (s *clientSession) settle(theirs control.Strategy) {
 	c := s.client
 	c.mu.Lock()
 	want := c.cfg.Strategy
-	// Always the same link: what the server answers stays in order.
-	var over *connection
-	for _, name := range c.names {
-		if l := c.links[name]; l != nil && l.conn != nil {
-			over = l.conn
-			break
-		}
-	}
+	over := c.firstConnection()
 	needed := want != s.asked || theirs != s.strategy
 	if needed && over != nil {
 		s.asked = want
@@ -57,6 +52,18 @@ func (s *clientSession) settle(theirs control.Strategy) {
 	if needed && over != nil {
 		_ = over.control.Send(control.Reconfigure{Strategy: want}) // if it fails, so does the link
 	}
+}
+
+// firstConnection returns a connection to tell the server something over, nil
+// while no link is up. It is that of the same link as long as that is up: what
+// the server answers stays in order. With the lock held.
+func (c *Client) firstConnection() *connection {
+	for _, name := range c.names {
+		if l := c.links[name]; l != nil && l.conn != nil {
+			return l.conn
+		}
+	}
+	return nil
 }
 
 // Reload puts a new configuration into force: the clients that may connect,
@@ -68,7 +75,7 @@ func (s *Server) Reload(next *config.Server) error {
 	defer s.mu.Unlock()
 	rest := *next
 	rest.Strategy, rest.AllowClientStrategy, rest.Log = s.cfg.Strategy, s.cfg.AllowClientStrategy, s.cfg.Log
-	rest.Clients = s.cfg.Clients
+	rest.Clients, rest.AllowQoS = s.cfg.Clients, s.cfg.AllowQoS
 	if err := needsRestart(*s.cfg, rest); err != nil {
 		return err
 	}
@@ -87,6 +94,7 @@ func (s *Server) Reload(next *config.Server) error {
 			return err
 		}
 		s.announce(c)
+		s.reviewQoS(c)
 	}
 	return nil
 }

@@ -225,6 +225,8 @@ func (s *Server) converse(l *serverLink) error {
 			err = l.conn.Send(control.Pong(m))
 		case control.Reconfigure:
 			err = s.changeStrategy(l, m.Strategy)
+		case control.QoS:
+			err = s.changeQoS(l, m.Rules)
 		case control.LinkPolicy:
 			l.session.driver.SetPolicy(m.LinkID, ruled(m.Rules))
 		case control.Goodbye:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/control"
+	"github.com/multilink-vpn/multilink/core/qos"
 	"github.com/multilink-vpn/multilink/core/seal"
 	"github.com/multilink-vpn/multilink/core/session"
 	"github.com/multilink-vpn/multilink/core/underlay"
@@ -27,6 +28,8 @@ type serverSession struct {
 	driver  *driver
 
 	strategy control.Strategy // in force
+	rules    []qos.Text       // that the client has asked for
+	followed int              // of them, in force
 	links    map[core.LinkID]*serverLink
 	expiry   *time.Timer // runs while there is no link
 	ended    bool
@@ -62,6 +65,7 @@ func (c *serverSession) status(info underlay.Info) ClientStatus {
 		ID: c.ref.ID, ClientID: c.lease.ID, Addresses: addressTexts(c.address[:]), MTU: c.mtu, Since: age(c.since),
 	}
 	st.fill(snap)
+	st.QoS = c.qosStatus()
 	for id, l := range c.links {
 		ls := LinkStatus{
 			Link: findLink(snap, id), Address: l.conn.LocalAddr().String(),

@@ -67,9 +67,18 @@ type SessionStatus struct {
 	Equalize    string           `json:"equalize"`
 	Classifier  string           `json:"classifier"`
 	Equalized   int              `json:"equalized"` // flows for which "auto" holds packets now
+	QoS         QoSStatus        `json:"qos"`
 	QueueBytes  int              `json:"queue_bytes"`
 	HeldBytes   int              `json:"held_bytes"`
 	Counters    session.Counters `json:"counters"`
+}
+
+// QoSStatus describes the rules of quality of service.
+type QoSStatus struct {
+	// Mode is what is done for the client's downloads: "queue", "window" or "off".
+	Mode   string `json:"mode"`
+	Reason string `json:"reason,omitempty"` // why it is not the mode that was configured
+	Rules  int    `json:"rules"`            // in force
 }
 
 // LinkStatus describes a link and the connections it is made of.

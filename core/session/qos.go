@@ -23,6 +23,9 @@ func (s *Session) SetQoS(now core.Time, q QoS, out *Output) {
 	s.queue.SetClasses(q.Rules.Ranks())
 }
 
+// RuleHits returns how many packets each rule has matched.
+func (s *Session) RuleHits() []uint64 { return s.qos.Rules.Hits() }
+
 // marking is what is found out about an inner packet before it waits.
 type marking struct {
 	flags wire.Flags // with which it leaves
