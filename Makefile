@@ -21,8 +21,10 @@ build: go ## bin/multilink and bin/multilink-sim
 demo: build ## a download over two links, one of which is unplugged (root)
 	bin/multilink-sim demo
 
-bench: build ## speed against wireguard-go, in pairs; writes bin/bench.json (root, a quiet machine)
-	go build -trimpath -modfile=scripts/tools/go.mod -o bin/wireguard-go golang.zx2c4.com/wireguard
+bin/wireguard-go: scripts/tools/go.mod
+	go build -trimpath -modfile=scripts/tools/go.mod -o $@ golang.zx2c4.com/wireguard
+
+bench: build bin/wireguard-go ## speed against wireguard-go, in pairs; writes bin/bench.json (root, a quiet machine)
 	bin/multilink-sim bench --wireguard bin/wireguard-go --json bin/bench.json
 
 test: lint unit e2e ## all that CI runs
@@ -34,10 +36,10 @@ unit: go ## unit tests with the race detector; failing links, over 100 seeds
 	go test -race -timeout 15m ./cmd/... ./core/... ./sim/...
 	go test -run TestFailover ./sim/virtual -failover-seeds 100
 
-e2e: build ## the chosen scenarios with the real binaries (root)
+e2e: build bin/wireguard-go ## the chosen scenarios with the real binaries (root)
 	E2E_TIMEOUT=$(E2E_TIMEOUT) scripts/e2e.sh --label-filter '!full'
 
-e2e-full: build ## every scenario with the real binaries (root)
+e2e-full: build bin/wireguard-go ## every scenario with the real binaries (root)
 	scripts/e2e.sh
 
 fuzz: go ## every fuzz target for ten seconds
