@@ -40,6 +40,9 @@ const MaxLinks = 16
 type Path struct {
 	Local  netip.Addr
 	Remote netip.AddrPort
+	// Stream: the datagrams go over the link's control connection instead, and
+	// there are no addresses.
+	Stream bool
 }
 
 // Packet is one inner IP packet, or a super-packet: several segments of one

@@ -92,6 +92,9 @@ func (p *printer) links(links []engine.LinkStatus) {
 		if l.Rate > 0 {
 			p.line("  rate", "%s", rate(l.Rate))
 		}
+		if l.Transport == "tcp" {
+			p.line("  transport", "tcp: UDP does not get through, the control connection carries the data")
+		}
 		if l.PMTU > 0 {
 			p.line("  path mtu", "%d", l.PMTU)
 		}

@@ -38,6 +38,8 @@ type Conn struct {
 	idle    atomic.Int64 // time.Duration; 0: none
 	sending sync.Mutex
 	skipped atomic.Uint64
+
+	datagrams datagrams
 }
 
 // Client makes nc a control connection to the server with that key. On an
@@ -119,13 +121,7 @@ func (c *Conn) Send(m Message) error {
 	if err != nil {
 		return err
 	}
-	c.sending.Lock()
-	defer c.sending.Unlock()
-	if err := c.tls.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
-		return err
-	}
-	_, err = c.tls.Write(frame)
-	return err
+	return c.write(frame)
 }
 
 // Receive waits for the next message, at most for the idle timeout. The error
@@ -133,15 +129,20 @@ func (c *Conn) Send(m Message) error {
 func (c *Conn) Receive() (Message, error) { return c.receive(MaxMessage) }
 
 func (c *Conn) receive(limit int) (Message, error) {
-	if idle := time.Duration(c.idle.Load()); idle > 0 {
-		if err := c.tls.SetReadDeadline(time.Now().Add(idle)); err != nil {
-			return nil, err
-		}
-	}
 	for {
-		k, body, err := readFrame(c.tls, limit)
+		if idle := time.Duration(c.idle.Load()); idle > 0 {
+			if err := c.tls.SetReadDeadline(time.Now().Add(idle)); err != nil {
+				return nil, err
+			}
+		}
+		k, body, err := readFrame(c.tls, limit, c.datagrams.body)
 		if err != nil {
 			return nil, err
+		}
+		if k == kindDatagram && c.datagrams.handle != nil {
+			c.datagrams.handle(body)
+			c.datagrams.body = body[:0]
+			continue
 		}
 		m, err := decode(k, body)
 		if err != nil {

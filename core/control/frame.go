@@ -45,9 +45,10 @@ func encode(m Message) ([]byte, error) {
 	return append(frame, body...), nil
 }
 
-// readFrame reads one message of any type whose body has at most limit bytes.
+// readFrame reads one message of any type whose body has at most limit bytes,
+// into buf where it fits.
 // io.EOF means that the peer closed the connection between two messages.
-func readFrame(r io.Reader, limit int) (kind, []byte, error) {
+func readFrame(r io.Reader, limit int, buf []byte) (kind, []byte, error) {
 	var header [headerLen]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return 0, nil, err
@@ -56,7 +57,10 @@ func readFrame(r io.Reader, limit int) (kind, []byte, error) {
 	if uint64(n) > uint64(limit) {
 		return 0, nil, fmt.Errorf("%w: type %d with %d bytes: at most %d", ErrMalformed, header[0], n, limit)
 	}
-	body := make([]byte, n)
+	if int(n) > cap(buf) {
+		buf = make([]byte, n)
+	}
+	body := buf[:n]
 	if _, err := io.ReadFull(r, body); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

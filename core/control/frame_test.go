@@ -48,7 +48,7 @@ func TestMessagesRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := bytes.NewReader(frame)
-		k, body, err := readFrame(r, MaxMessage)
+		k, body, err := readFrame(r, MaxMessage, nil)
 		if err != nil || r.Len() != 0 {
 			t.Fatalf("%T: %v, %d bytes left", m, err, r.Len())
 		}
@@ -143,7 +143,7 @@ func TestReadFrameBounds(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, _, err := readFrame(bytes.NewReader(tt.in), 100); !errors.Is(err, tt.want) {
+			if _, _, err := readFrame(bytes.NewReader(tt.in), 100, nil); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
@@ -171,7 +171,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 0, 2, '{', '}'})
 	f.Add([]byte{9, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		k, body, err := readFrame(bytes.NewReader(in), MaxMessage)
+		k, body, err := readFrame(bytes.NewReader(in), MaxMessage, nil)
 		if err != nil {
 			return
 		}
@@ -183,7 +183,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("accepted but not possible: %v", err)
 		}
-		k2, body2, err := readFrame(bytes.NewReader(frame), MaxMessage)
+		k2, body2, err := readFrame(bytes.NewReader(frame), MaxMessage, nil)
 		if err != nil || k2 != k {
 			t.Fatalf("type %d came back as %d, %v", k, k2, err)
 		}

@@ -52,6 +52,10 @@ const (
 	kindQoS
 )
 
+// kindDatagram is the type of the messages that carry datagrams, which are no
+// Message; see Conn.WriteDatagrams.
+const kindDatagram kind = 0x40
+
 // Secret is shown only on the wire.
 type Secret []byte
 

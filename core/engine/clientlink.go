@@ -120,7 +120,7 @@ func (l *clientLink) hold(ctx context.Context, s *clientSession, conn *connectio
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	defer conn.close()
-	if err := s.driver.AddLink(conn.config(l), conn.udp, report); err != nil {
+	if err := s.driver.AddLink(conn.config(l), &carrier{conn.udp, conn.control, &l.client.counters.streamFull}, report); err != nil {
 		return nil, err
 	}
 	l.set(controlUp, conn)
@@ -204,6 +204,7 @@ func (l *clientLink) readDatagrams(s *clientSession, conn *connection) error {
 
 // readMessages does what the server says until the connection ends.
 func (l *clientLink) readMessages(s *clientSession, conn *connection) error {
+	s.driver.receiveFrom(conn.control, l.id)
 	conn.control.SetIdleTimeout(deadAfter)
 	for {
 		m, err := conn.control.Receive()
@@ -348,6 +349,7 @@ func (n *connection) config(l *clientLink) session.LinkConfig {
 		SendKey: n.keys.ClientToServer, ReceiveKey: n.keys.ServerToClient,
 		PeerIndex: n.welcome.ReceiverIndex,
 		Path:      core.Path{Local: n.local, Remote: n.server},
+		Stream:    true,
 		Policy:    sending(n.policy),
 	}
 }

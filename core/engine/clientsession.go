@@ -242,24 +242,27 @@ func (s *clientSession) expired(grace time.Duration) bool {
 
 // clientCounters are the client's own counters.
 type clientCounters struct {
-	noSession, foreign, sessions, connects, failures atomic.Uint64
+	noSession, foreign, sessions, connects, failures, streamFull atomic.Uint64
 }
 
 // engineClientCounters is clientCounters at one moment.
 type engineClientCounters struct {
 	DropNoSession uint64 `json:"drop_no_session"`     // packet before the first session, or between two
 	DropForeign   uint64 `json:"drop_foreign_source"` // packet from an address that is not the tunnel's
-	Sessions      uint64 `json:"sessions"`            // that have begun
-	Connects      uint64 `json:"connects"`            // control connections that the server welcomed
-	LinkFailures  uint64 `json:"link_failures"`       // links that did not come up, or went down
+	// DropStreamFull counts datagrams for which a control connection had no room.
+	DropStreamFull uint64 `json:"drop_stream_full"`
+	Sessions       uint64 `json:"sessions"`      // that have begun
+	Connects       uint64 `json:"connects"`      // control connections that the server welcomed
+	LinkFailures   uint64 `json:"link_failures"` // links that did not come up, or went down
 }
 
 func (c *clientCounters) snapshot() engineClientCounters {
 	return engineClientCounters{
-		DropNoSession: c.noSession.Load(),
-		DropForeign:   c.foreign.Load(),
-		Sessions:      c.sessions.Load(),
-		Connects:      c.connects.Load(),
-		LinkFailures:  c.failures.Load(),
+		DropNoSession:  c.noSession.Load(),
+		DropForeign:    c.foreign.Load(),
+		DropStreamFull: c.streamFull.Load(),
+		Sessions:       c.sessions.Load(),
+		Connects:       c.connects.Load(),
+		LinkFailures:   c.failures.Load(),
 	}
 }

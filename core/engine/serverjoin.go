@@ -26,6 +26,7 @@ func (s *Server) serve(conn *control.Conn, hello control.Hello) {
 	log := s.log.With("client", link.session.name, "link", link.name)
 	if err = conn.Send(welcome); err == nil {
 		log.Info("link up", "from", conn.RemoteAddr().String(), "suite", link.suite.String())
+		link.session.driver.receiveFrom(conn, link.id)
 		conn.SetIdleTimeout(deadAfter)
 		err = s.converse(link)
 	}
@@ -91,7 +92,7 @@ func (s *Server) attach(l *serverLink, hello control.Hello, keys seal.LinkKeys) 
 	err = c.driver.AddLink(session.LinkConfig{
 		ID: l.id, Name: l.name, SendKey: keys.ServerToClient, ReceiveKey: keys.ClientToServer,
 		PeerIndex: hello.ReceiverIndex, Policy: ruled(hello.Rules),
-	}, s.udp, func(error) { s.counters.sendErrors.Add(1) })
+	}, &carrier{s.udp, l.conn, &s.counters.streamFull}, func(error) { s.counters.sendErrors.Add(1) })
 	if err != nil {
 		return err
 	}

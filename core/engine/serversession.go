@@ -128,8 +128,8 @@ func (g *gatekeeper) admit(packets []core.Packet) []core.Packet {
 
 // serverCounters are the server's own counters.
 type serverCounters struct {
-	spoofed, isolated, noClient, header, noSession, sendErrors atomic.Uint64
-	sessions, joins                                            atomic.Uint64
+	spoofed, isolated, noClient, header, noSession, sendErrors, streamFull atomic.Uint64
+	sessions, joins                                                        atomic.Uint64
 }
 
 // engineServerCounters is serverCounters at one moment.
@@ -140,19 +140,22 @@ type engineServerCounters struct {
 	DropHeader    uint64 `json:"drop_bad_header"` // not a datagram of ours
 	DropNoSession uint64 `json:"drop_no_session"` // no link has the receiver index
 	SendErrors    uint64 `json:"send_errors"`     // of the socket
-	Sessions      uint64 `json:"sessions"`        // that have begun
-	Joins         uint64 `json:"joins"`           // links that have joined
+	// DropStreamFull counts datagrams for which a control connection had no room.
+	DropStreamFull uint64 `json:"drop_stream_full"`
+	Sessions       uint64 `json:"sessions"` // that have begun
+	Joins          uint64 `json:"joins"`    // links that have joined
 }
 
 func (c *serverCounters) snapshot() engineServerCounters {
 	return engineServerCounters{
-		DropSpoofed:   c.spoofed.Load(),
-		DropIsolated:  c.isolated.Load(),
-		DropNoClient:  c.noClient.Load(),
-		DropHeader:    c.header.Load(),
-		DropNoSession: c.noSession.Load(),
-		SendErrors:    c.sendErrors.Load(),
-		Sessions:      c.sessions.Load(),
-		Joins:         c.joins.Load(),
+		DropSpoofed:    c.spoofed.Load(),
+		DropIsolated:   c.isolated.Load(),
+		DropNoClient:   c.noClient.Load(),
+		DropHeader:     c.header.Load(),
+		DropNoSession:  c.noSession.Load(),
+		SendErrors:     c.sendErrors.Load(),
+		DropStreamFull: c.streamFull.Load(),
+		Sessions:       c.sessions.Load(),
+		Joins:          c.joins.Load(),
 	}
 }

@@ -82,7 +82,10 @@ type LinkConfig struct {
 	ReceiveKey seal.Key
 	PeerIndex  uint32 // the receiver index to send under
 	Path       core.Path
-	Policy     Policy
+	// Stream says that the driver can carry the link's datagrams over its
+	// control connection, which a client does where UDP does not get through.
+	Stream bool
+	Policy Policy
 }
 
 // Output is what the driver has to do after a call. The session resets it

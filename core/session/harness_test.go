@@ -42,6 +42,7 @@ type pipe struct {
 	queue time.Duration
 	loss  float64
 	dead  bool
+	noUDP bool      // only what goes over the control connection passes
 	mtu   int       // outer packets above it vanish; 0: none does
 	path  core.Path // as the receiver sees it
 	free  core.Time
@@ -119,7 +120,7 @@ func (w *world) link(id core.LinkID, up, down pipe) {
 		w.carryOut(e)
 	}
 	add(w.ends[server], LinkConfig{SendKey: keys.ServerToClient, ReceiveKey: keys.ClientToServer, PeerIndex: 9})
-	add(w.ends[client], LinkConfig{SendKey: keys.ClientToServer, ReceiveKey: keys.ServerToClient, PeerIndex: 7, Path: serverPath})
+	add(w.ends[client], LinkConfig{SendKey: keys.ClientToServer, ReceiveKey: keys.ServerToClient, PeerIndex: 7, Path: serverPath, Stream: true})
 }
 
 // at schedules f.
@@ -138,14 +139,18 @@ func (w *world) carryOut(e *end) {
 	for _, r := range e.out.Runs {
 		for d := r.Data; len(d) > 0; {
 			n := min(r.Segment, len(d))
-			w.transmit(e, r.Link, append([]byte(nil), d[:n]...))
+			w.transmit(e, r.Link, append([]byte(nil), d[:n]...), r.Path.Stream)
 			d = d[n:]
 		}
 	}
 }
 
-func (w *world) transmit(from *end, id core.LinkID, d []byte) {
+func (w *world) transmit(from *end, id core.LinkID, d []byte, stream bool) {
 	p := from.pipes[id]
+	path := p.path
+	if stream {
+		path = streamPath
+	}
 	from.datagrams++
 	from.sentBytes += len(d)
 	arrive := w.now
@@ -157,7 +162,7 @@ func (w *world) transmit(from *end, id core.LinkID, d []byte) {
 		p.free = max(p.free, w.now).Add(time.Duration(float64(len(d)+28) / p.rate * 1e9))
 		arrive = p.free
 	}
-	if p.dead || p.mtu > 0 && len(d)+28 > p.mtu || p.loss > 0 && w.random.Float64() < p.loss {
+	if p.dead || !stream && (p.noUDP || p.mtu > 0 && len(d)+28 > p.mtu || p.loss > 0 && w.random.Float64() < p.loss) {
 		p.drops++
 		return
 	}
@@ -169,7 +174,7 @@ func (w *world) transmit(from *end, id core.LinkID, d []byte) {
 		if p.dead {
 			return
 		}
-		to.s.HandleDatagrams(w.now, id, []core.Datagram{{Data: d, Path: p.path}}, &to.out)
+		to.s.HandleDatagrams(w.now, id, []core.Datagram{{Data: d, Path: path}}, &to.out)
 		w.carryOut(to)
 	})
 }

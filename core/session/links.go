@@ -31,6 +31,7 @@ type linkState struct {
 	silentFrom core.Time // when it went down
 	doubted    core.Time // when it was last suspect or down
 	gaps       []gap
+	fallback   fallback
 }
 
 // AddLink begins a link that both ends have agreed on, or begins it anew with
@@ -48,6 +49,8 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 	if err != nil {
 		return fmt.Errorf("link %d: %w", lc.ID, err)
 	}
+	old := s.links[lc.ID]
+	streamed := old != nil && old.streaming() && lc.Stream // and nothing says that UDP works now
 	s.remove(lc.ID, out)
 	tx := link.NewSender(s.cfg.Send.RateControl)
 	if g, ok := s.recall(lc.ID, lc.Name); ok {
@@ -62,6 +65,10 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 	l.obey(lc.Policy)
 	if !s.cfg.LearnPaths {
 		l.paths.fix(lc.Path)
+		l.fallback = fallback{udp: lc.Path, able: lc.Stream, since: now, wait: udpEvery}
+		if streamed {
+			l.paths.fix(streamPath)
+		}
 	}
 	s.searchMTU(l)
 	s.links[lc.ID] = l

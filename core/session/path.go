@@ -74,9 +74,15 @@ func (p *paths) nextTimeout() core.Time {
 func (s *Session) arrived(l *linkState, from core.Path, size int, newest bool, out *Output) {
 	p := &l.paths
 	if !s.cfg.LearnPaths {
+		if newest {
+			s.reached(l, from, out)
+		}
 		return
 	}
 	switch {
+	case from.Stream && newest && !l.streaming():
+		s.changeWay(l, from, out)
+	case from.Stream:
 	case !p.known:
 		// The first address is used at once, within the limit, so that the
 		// link can begin.
@@ -144,7 +150,7 @@ func (s *Session) answered(l *linkState, token [8]byte) {
 	if l.paths.validated {
 		s.counters.PathChanges++
 	}
-	moved := c.path.Remote.Addr() != l.paths.current.Remote.Addr() || !l.paths.validated
+	moved := l.streaming() || c.path.Remote.Addr() != l.paths.current.Remote.Addr() || !l.paths.validated
 	l.paths.fix(c.path)
 	if moved { // more than the port, which a NAT may change at will
 		s.searchMTU(l)

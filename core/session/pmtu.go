@@ -18,7 +18,11 @@ const datagramOverhead = wire.HeaderLen + wire.PacketHeaderLen + wire.RepairLen 
 // searchMTU begins to search what the path of a link carries: the size of the
 // largest datagram that is ever sent.
 func (s *Session) searchMTU(l *linkState) {
-	l.tx.SearchMTU(s.now, s.cfg.MTU+datagramOverhead+l.overhead())
+	need := s.cfg.MTU + datagramOverhead + l.overhead()
+	if l.streaming() {
+		need = 0
+	}
+	l.tx.SearchMTU(s.now, need)
 }
 
 // carries tells whether a link carries an inner packet of n bytes whole.

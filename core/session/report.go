@@ -132,6 +132,9 @@ func (s *Session) earliest(except, favourite *linkState) *linkState {
 		if l.health == suspect {
 			t += time.Second
 		}
+		if l.streaming() {
+			t += streamPenalty
+		}
 		if s.reserved(l) {
 			t += reservedPenalty
 		}

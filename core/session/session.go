@@ -152,7 +152,7 @@ func (s *Session) beginBody() []byte { return wire.AppendFrames(s.report[:0]) }
 func (s *Session) NextTimeout() core.Time {
 	t := min(s.reseq.NextTimeout(), s.halves.nextTimeout())
 	for _, l := range s.order {
-		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.mtuDue(), l.paths.nextTimeout())
+		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.mtuDue(), l.fallbackDue(s.now), l.paths.nextTimeout())
 	}
 	if !s.queue.Empty() || len(s.stranded) > 0 {
 		t = min(t, s.wake, s.expireDue())
@@ -170,6 +170,9 @@ func (s *Session) HandleTimeout(now core.Time, out *Output) {
 		s.challengeAgain(l, out)
 		if s.probeDue(l) <= now {
 			s.probe(l, out)
+		}
+		if l.fallbackDue(now) <= now {
+			s.tryOther(l, out)
 		}
 		if l.mtuDue() <= now {
 			s.probeMTU(l, out)

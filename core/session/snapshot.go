@@ -31,9 +31,12 @@ type Link struct {
 	State  string      `json:"state"` // "probing", "up", "suspect", "down"
 	Role   string      `json:"role"`  // "active", "backup", "off"
 	Remote string      `json:"remote"`
-	SRTT   float64     `json:"srtt"`
-	RTTVar float64     `json:"rttvar"`
-	MinRTT float64     `json:"min_rtt"`
+	// Transport is "udp", or "tcp" while the datagrams go over the control
+	// connection.
+	Transport string  `json:"transport"`
+	SRTT      float64 `json:"srtt"`
+	RTTVar    float64 `json:"rttvar"`
+	MinRTT    float64 `json:"min_rtt"`
 	// Delay is the one-way delay of the sending direction above that of the
 	// fastest link: the clocks of the two ends differ by an unknown constant.
 	Delay    float64 `json:"delay_above_fastest"`
@@ -164,7 +167,10 @@ func (l *linkState) snapshot(fastest time.Duration) Link {
 		Acked: tx.Acked, Lost: tx.Lost, SpuriousLost: tx.SpuriousLost, BlackHoles: tx.BlackHoles,
 	}
 	v.PMTU, _ = l.tx.MTU()
-	if l.paths.known {
+	v.Transport = "udp"
+	if l.streaming() {
+		v.Transport = "tcp"
+	} else if l.paths.known {
 		v.Remote = l.paths.current.Remote.String()
 	}
 	if e.Known {

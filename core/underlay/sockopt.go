@@ -15,6 +15,9 @@ const (
 	// userTimeout cuts a control connection whose data is not acknowledged,
 	// in milliseconds (RFC 5482).
 	userTimeout = 10_000
+	// notSent bounds what a control connection keeps in the kernel beyond what is
+	// on its way, in bytes.
+	notSent = 32 << 10
 )
 
 // prepare makes a hook of package net, which prepares a socket before it is
@@ -108,6 +111,10 @@ const maxSegment = 1280 - 40 - 20
 func setTCP(fd int, _ bool) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, maxSegment); err != nil {
 		return fmt.Errorf("set TCP_MAXSEG: %w", err)
+	}
+	// Datagrams that the connection carries wait where they can be dropped.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent); err != nil {
+		return fmt.Errorf("set TCP_NOTSENT_LOWAT: %w", err)
 	}
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, userTimeout); err != nil {
 		return fmt.Errorf("set TCP_USER_TIMEOUT: %w", err)

@@ -118,6 +118,9 @@ func netemCanConfig(cfg *link.Config) error {
 	if cfg.Trace != nil {
 		return fmt.Errorf("trace: %w", ErrUnsupported)
 	}
+	if cfg.BlockUDP {
+		return fmt.Errorf("block: %w", ErrUnsupported)
+	}
 	return nil
 }
 

@@ -27,6 +27,9 @@ type Config struct {
 	Reorder, Duplicate, Corrupt float64
 	// Queue bounds the packets that wait for the transmitter.
 	Queue Queue
+	// BlockUDP drops UDP packets, as a network does that lets only TCP through. It
+	// needs the packets' Data.
+	BlockUDP bool
 	// MTU is the largest packet in bytes from the IP header on that passes;
 	// larger ones vanish. 0 is unlimited.
 	MTU int

@@ -13,7 +13,7 @@
 //
 // Times are nanoseconds since an origin of the owner's choosing.
 //
-// A packet meets, in this order: the blackhole, the MTU, the loss, the queue,
+// A packet meets, in this order: the blackhole, the block of UDP, the MTU, the loss, the queue,
 // the transmitter, the delay line. Losses come before the rate, as in Linux's
 // netem: a lost packet takes no transmission time. Everything that can drop a
 // packet does so in Enqueue; what Enqueue accepts leaves through Pop (or Flush).

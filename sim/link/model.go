@@ -16,6 +16,21 @@ type Packet struct {
 	At int64
 }
 
+// ip is the IP packet.
+func (p *Packet) ip() []byte { return p.Data[max(0, len(p.Data)-p.Size):] }
+
+// isUDP tells whether an IP packet without extension headers is UDP.
+func isUDP(ip []byte) bool {
+	const udp = 17
+	switch {
+	case len(ip) >= 20 && ip[0]>>4 == 4:
+		return ip[9] == udp
+	case len(ip) >= 40 && ip[0]>>4 == 6:
+		return ip[6] == udp
+	}
+	return false
+}
+
 // Verdict says what became of a packet at Enqueue.
 type Verdict uint8
 
@@ -27,6 +42,7 @@ const (
 	DroppedLoss
 	DroppedQueue
 	DroppedLimit // MaxHeld
+	DroppedBlocked
 )
 
 // Stats are a model's counters since it was made. At any time
@@ -35,7 +51,7 @@ type Stats struct {
 	PacketsIn, BytesIn   uint64
 	PacketsOut, BytesOut uint64
 
-	DropBlackhole, DropMTU, DropLoss, DropQueue uint64
+	DropBlackhole, DropBlocked, DropMTU, DropLoss, DropQueue uint64
 	// DropLimit counts packets dropped because of MaxHeld, DropFlush those
 	// that were inside when the link went away.
 	DropLimit, DropFlush uint64
@@ -49,7 +65,7 @@ type Stats struct {
 
 // Dropped returns the number of packets that did not pass, whatever the cause.
 func (s *Stats) Dropped() uint64 {
-	return s.DropBlackhole + s.DropMTU + s.DropLoss + s.DropQueue + s.DropLimit + s.DropFlush
+	return s.DropBlackhole + s.DropBlocked + s.DropMTU + s.DropLoss + s.DropQueue + s.DropLimit + s.DropFlush
 }
 
 // Model is one direction of a link. It is not safe for concurrent use.
@@ -124,6 +140,9 @@ func (m *Model) Enqueue(now int64, p Packet) Verdict {
 	case m.blackhole:
 		m.stats.DropBlackhole++
 		return DroppedBlackhole
+	case m.cfg.BlockUDP && isUDP(p.ip()):
+		m.stats.DropBlocked++
+		return DroppedBlocked
 	case m.cfg.MTU > 0 && p.Size > m.cfg.MTU:
 		m.stats.DropMTU++
 		return DroppedMTU
@@ -198,7 +217,7 @@ func (m *Model) fits(size int) bool {
 // corrupt inverts one bit of the IP packet.
 func (m *Model) corrupt(p Packet, draw uint64) {
 	m.stats.Corrupted++
-	if ip := p.Data[max(0, len(p.Data)-p.Size):]; len(ip) > 0 {
+	if ip := p.ip(); len(ip) > 0 {
 		bit := draw % uint64(8*len(ip))
 		ip[bit/8] ^= 1 << (bit % 8)
 	}

@@ -281,3 +281,30 @@ func BenchmarkModel(b *testing.B) {
 		m.Pop(now)
 	}
 }
+
+func TestBlockUDP(t *testing.T) {
+	packet := func(version byte, length, at int, protocol byte) Packet {
+		ip := make([]byte, length)
+		ip[0], ip[at] = version<<4|5, protocol
+		return Packet{Data: append(make([]byte, 14), ip...), Size: length}
+	}
+	m := New(Config{BlockUDP: true}, 1)
+	for _, c := range []struct {
+		name string
+		p    Packet
+		want Verdict
+	}{
+		{"UDP", packet(4, 28, 9, 17), DroppedBlocked},
+		{"TCP", packet(4, 40, 9, 6), Accepted},
+		{"UDP over IPv6", packet(6, 48, 6, 17), DroppedBlocked},
+		{"TCP over IPv6", packet(6, 60, 6, 6), Accepted},
+		{"truncated", packet(4, 10, 9, 17), Accepted},
+	} {
+		if got := m.Enqueue(0, c.p); got != c.want {
+			t.Errorf("%s: verdict %d, want %d", c.name, got, c.want)
+		}
+	}
+	if s := m.Stats(); s.DropBlocked != 2 || s.Dropped() != 2 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -113,6 +113,7 @@ func (d *decoder) impairment(n *node) Impairment {
 		"corrupt":      parsed(d, &im.Corrupt, parseShare),
 		"queue":        parsed(d, &im.Queue, parseQueue),
 		"mtu":          d.integer(&im.MTU, minMTU, maxMTU),
+		"block":        d.choice(&im.Block, "none", "udp"),
 		"trace":        d.trace(&im.Trace),
 	})
 	if trace := n.get("trace"); trace != nil && n.get("rate") != nil {

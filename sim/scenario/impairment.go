@@ -19,6 +19,7 @@ func (im Impairment) LinkConfig() (link.Config, error) {
 		Corrupt:   im.Corrupt,
 		Queue:     link.Queue(im.Queue),
 		MTU:       im.MTU,
+		BlockUDP:  im.Block == "udp",
 	}
 	if im.Distribution == "normal" {
 		cfg.Distribution = link.Normal

@@ -54,7 +54,7 @@ func TestBadOverrides(t *testing.T) {
 		{"links.-1.nat=true", "--set links.-1.nat=true: links has no entry -1: it has 2, counted from 0"},
 		{"links.wlan1.nat=true", `--set links.wlan1.nat=true: links has no entry "wlan1": did you mean "wlan0"?`},
 		{"links.wlan0.both.rate=fast", `--set links.wlan0.both.rate=fast: rate = "fast": is not a number with a unit: must be a rate in bit/s, such as 800kbit, 50mbit or 1gbit`},
-		{"links.wlan0.both.speed=1", `--set links.wlan0.both.speed=1: unknown key "speed" in an impairment: known: corrupt, delay, distribution, duplicate, jitter, loss, mtu, queue, rate, reorder, trace`},
+		{"links.wlan0.both.speed=1", `--set links.wlan0.both.speed=1: unknown key "speed" in an impairment: known: block, corrupt, delay, distribution, duplicate, jitter, loss, mtu, queue, rate, reorder, trace`},
 		{"name.first=x", `--set name.first=x: name is "small": it has no "first" in it`},
 		{"name.first.second=x", `--set name.first.second=x: name is "small": it has no "first" in it`},
 		{"client={a", "--set client={a: the value is not YAML: could not find flow map content"},

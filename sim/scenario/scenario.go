@@ -76,6 +76,7 @@ type Impairment struct {
 	Corrupt      float64
 	Queue        Queue
 	MTU          int    // largest IP packet in bytes; 0: 1500
+	Block        string // "udp": such packets vanish; "" or "none"
 	Trace        string // absolute path of a mahimahi trace; instead of Rate
 }
 

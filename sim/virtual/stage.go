@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -61,6 +62,9 @@ const ethernet = 1500
 // modelConfig is an impairment as the link model takes it.
 func modelConfig(im scenario.Impairment) (link.Config, error) {
 	cfg, err := im.LinkConfig()
+	if cfg.BlockUDP {
+		return cfg, fmt.Errorf("block: udp is %w: nothing else carries the tunnel's data there", ErrUnsupported)
+	}
 	if cfg.MTU == 0 {
 		cfg.MTU = ethernet
 	}

@@ -1,0 +1,92 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"testing"
+	"time"
+)
+
+// connected returns the two ends of a control connection.
+func connected(t *testing.T) (client, server *Conn) {
+	t.Helper()
+	a, b := net.Pipe()
+	serverKey, clientKey := newKey(t), newKey(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		server, _, err = Server(ctx, b, serverKey, func(PublicKey) bool { return true })
+		if err == nil {
+			err = server.Send(testWelcome())
+		}
+		done <- err
+	}()
+	client, err := Client(ctx, a, clientKey, serverKey.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Open(ctx, testHello()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.tls.NetConn().Close(); _ = server.tls.NetConn().Close() })
+	return client, server
+}
+
+// TestDatagrams: datagrams arrive whole and in order, among messages.
+func TestDatagrams(t *testing.T) {
+	client, server := connected(t)
+	var got [][]byte
+	server.OnDatagram(func(d []byte) { got = append(got, bytes.Clone(d)) })
+	data := make([]byte, 3500)
+	for i := range data {
+		data[i] = byte(i / 100)
+	}
+	if n := client.WriteDatagrams(data, 1400); n != 0 {
+		t.Fatalf("%d dropped", n)
+	}
+	sent := make(chan error, 1)
+	go func() { // when the datagrams have left
+		for {
+			g := &client.datagrams
+			g.mu.Lock()
+			writing := g.writing
+			g.mu.Unlock()
+			if !writing {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		sent <- client.Send(Ping{ID: 7})
+	}()
+	m, err := server.Receive()
+	if err != nil || m != (Ping{ID: 7}) {
+		t.Fatalf("%v, %v", m, err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 3 || len(got[2]) != 700 || !bytes.Equal(bytes.Join(got, nil), data) {
+		t.Errorf("%d datagrams came", len(got))
+	}
+}
+
+// TestDatagramsAreBounded: a connection that does not move takes so many and no
+// more.
+func TestDatagramsAreBounded(t *testing.T) {
+	client, _ := connected(t) // nobody reads
+	const n, size = 1000, 1000
+	dropped := client.WriteDatagrams(make([]byte, n*size), size)
+	// What is being written has left the queue.
+	if room := 2 * maxQueued / size; dropped < n-room || dropped == 0 {
+		t.Errorf("%d of %d dropped", dropped, n)
+	}
+	if len(client.datagrams.queue) > maxQueued {
+		t.Errorf("%d bytes wait", len(client.datagrams.queue))
+	}
+}

@@ -1,0 +1,126 @@
+package session
+
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/wire"
+)
+
+// A network may let TCP through and drop UDP. The client finds out: nothing comes
+// on a link although it asks. It then sends a challenge over the link's control
+// connection, which is another path to the session, and when that is answered
+// where it was sent, the link's datagrams take that path. From there it tries UDP
+// now and then. The server follows, as it follows any path of its client.
+
+// Timing of the way out and back.
+const (
+	blockedAsked = 3 * time.Second         // silent while an answer is owed
+	blockedIdle  = 6500 * time.Millisecond // silent although the peer probes every two seconds
+	streamEvery  = time.Second             // between challenges over the control connection
+	udpEvery     = 5 * time.Second         // between those over UDP, at first
+	udpRarely    = 160 * time.Second       // and after UDP has failed again and again
+	udpSteady    = time.Minute             // after so long it has not
+)
+
+// streamPath is the way over the control connection. TLS says who is there, so
+// it needs no challenge.
+var streamPath = core.Path{Stream: true}
+
+// streamPenalty keeps reports and repairs on links with datagrams of their own.
+const streamPenalty = time.Second
+
+// fallback is the client's state of one link. The zero value has no way out.
+type fallback struct {
+	udp     core.Path
+	able    bool          // there is a control connection that can carry datagrams
+	since   core.Time     // of the present path
+	asked   core.Time     // when the other way was last tried
+	wait    time.Duration // until UDP is tried again
+	blocked core.Time     // when UDP was last given up; 0: never
+}
+
+// streaming tells whether the link's datagrams take its control connection.
+func (l *linkState) streaming() bool { return l.paths.current.Stream }
+
+// blockedAt is when the silence on UDP is too long.
+func (l *linkState) blockedAt(now core.Time) core.Time {
+	limit := blockedIdle
+	if l.health != up || l.tx.Silence(now) > 0 {
+		limit = blockedAsked
+	}
+	return max(l.rx.LastReceived(), l.fallback.since).Add(limit)
+}
+
+// fallbackDue is when the client is to try the other way.
+func (l *linkState) fallbackDue(now core.Time) core.Time {
+	f := &l.fallback
+	switch {
+	case !f.able || l.policy.Role == Off:
+		return core.Never
+	case l.streaming():
+		return max(f.since, f.asked).Add(f.wait)
+	}
+	return max(l.blockedAt(now), f.asked.Add(streamEvery))
+}
+
+// tryOther sends a challenge over the way that the link does not take.
+func (s *Session) tryOther(l *linkState, out *Output) {
+	path := streamPath
+	if l.streaming() {
+		path = l.fallback.udp
+	}
+	l.fallback.asked = s.now
+	var token [8]byte
+	for i := range token {
+		token[i] = byte(s.random.Uint32())
+	}
+	s.counters.PathChallenges++
+	s.sendBody(l, path, wire.AppendPathChallenge(s.beginBody(), token), false, out)
+}
+
+// reached lets the client take the way on which the newest datagram came: to the
+// control connection only when UDP is silent, since the server may not have
+// heard yet that it works.
+func (s *Session) reached(l *linkState, from core.Path, out *Output) {
+	f := &l.fallback
+	if !f.able || from.Stream == l.streaming() || from.Stream && s.now < l.blockedAt(s.now) {
+		return
+	}
+	if !from.Stream {
+		f.since, f.asked = s.now, s.now
+		s.changeWay(l, f.udp, out)
+		return
+	}
+	if f.wait = min(2*f.wait, udpRarely); f.blocked == 0 || s.now.Sub(f.since) > udpSteady {
+		f.wait = udpEvery
+	}
+	f.since, f.asked, f.blocked = s.now, s.now, s.now
+	s.changeWay(l, streamPath, out)
+}
+
+// changeWay moves a link between UDP and its control connection. What is on its
+// way over UDP is lost; over the control connection it still arrives.
+func (s *Session) changeWay(l *linkState, path core.Path, out *Output) {
+	s.counters.PathChanges++
+	toStream := path.Stream
+	l.paths.fix(path)
+	l.paths.candidate = candidate{}
+	s.searchMTU(l)
+	if toStream {
+		l.health, l.probes = probing, 0
+		s.lost = l.tx.Close(s.now, s.lost[:0])
+		s.repair(l, out)
+	}
+	s.probe(l, out)
+}
+
+// datagrams tells whether a link works that carries datagrams of its own.
+func (s *Session) datagrams() bool {
+	for _, l := range s.order {
+		if l.usable() && l.health == up && !l.streaming() {
+			return true
+		}
+	}
+	return false
+}

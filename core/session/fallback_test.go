@@ -1,0 +1,118 @@
+package session
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
+
+// blockUDP blocks or unblocks UDP on links, both ways, at once.
+func (w *world) blockUDP(on bool, links ...core.LinkID) {
+	for _, e := range w.ends {
+		for _, id := range links {
+			e.pipes[id].noUDP = on
+		}
+	}
+}
+
+// transports are what the ends send on, by link.
+func (w *world) transports() (list []string) {
+	for _, e := range w.ends {
+		for _, l := range e.s.Snapshot(w.now).Links {
+			list = append(list, l.Transport+" "+l.State)
+		}
+	}
+	return list
+}
+
+func (w *world) wantTransports(when string, want ...string) {
+	w.t.Helper()
+	if got := w.transports(); !slices.Equal(got, want) {
+		w.t.Errorf("%s: %q, want %q", when, got, want)
+	}
+}
+
+// TestUDPBlockedOnTheOnlyLink: a few seconds without UDP, and the control
+// connection carries the data; when UDP comes back it does again.
+func TestUDPBlockedOnTheOnlyLink(t *testing.T) {
+	w := squeezed(t, 0, true)
+	w.stream(server, 2*mbit, 1400, 30*time.Second)
+	w.run(time.Second)
+	w.blockUDP(true, 0)
+	w.run(5 * time.Second)
+	w.wantTransports("blocked", "tcp up", "tcp up")
+	if gap := w.longestGap(client); gap > blockedAsked+time.Second {
+		t.Errorf("nothing came for %v", gap)
+	}
+	w.blockUDP(false, 0)
+	w.run(7 * time.Second)
+	w.wantTransports("free again", "udp up", "udp up")
+	e := w.ends[client]
+	e.received, e.at = e.received[:0], e.at[:0]
+	w.run(5 * time.Second)
+	if gap := w.longestGap(client); gap > 100*time.Millisecond {
+		t.Errorf("nothing came for %v while UDP worked", gap)
+	}
+}
+
+// TestUDPBlockedFromTheBeginning: a link that never had UDP comes up.
+func TestUDPBlockedFromTheBeginning(t *testing.T) {
+	w := newWorld(t, wholeStrategy, "flow")
+	p := pipe{rate: 20 * mbit, delay: 10 * time.Millisecond, noUDP: true}
+	w.link(0, p, p)
+	w.run(4 * time.Second)
+	w.wantTransports("blocked", "tcp up", "tcp up")
+	n := w.stream(server, 8*mbit, 1400, 3*time.Second)
+	w.run(5 * time.Second)
+	w.wantAll(n)
+}
+
+// TestUDPBlockedInOneDirection: a link whose answers do not come by UDP takes its
+// control connection for both; one that still receives is used for that.
+func TestUDPBlockedInOneDirection(t *testing.T) {
+	for i, want := range [][]string{
+		client: {"udp down", "udp up", "udp up", "udp up"},
+		server: {"tcp up", "udp up", "tcp up", "udp up"},
+	} {
+		w := squeezed(t, 0, false)
+		w.ends[i].pipes[0].noUDP = true
+		w.run(12 * time.Second)
+		w.wantTransports("blocked one way", want...)
+	}
+}
+
+// TestStreamsAreTheLastResort: while a link with UDP works, one without carries
+// no packets.
+func TestStreamsAreTheLastResort(t *testing.T) {
+	w := squeezed(t, 0, false)
+	w.blockUDP(true, 0)
+	w.run(10 * time.Second)
+	before := w.ends[server].s.Snapshot(w.now).Links[0].TxBytes
+	n := w.stream(server, 12*mbit, 1400, 3*time.Second)
+	w.run(4 * time.Second)
+	w.wantAll(n)
+	v := w.ends[server].s.Snapshot(w.now).Links[0]
+	if sent := v.TxBytes - before; v.Transport != "tcp" || sent > 20_000 {
+		t.Errorf("%d bytes over %s", sent, v.Transport)
+	}
+	w.ends[server].pipes[1].dead, w.ends[client].pipes[1].dead = true, true
+	n = w.stream(server, 8*mbit, 1400, 2*time.Second)
+	w.ends[client].received = nil
+	w.run(4 * time.Second)
+	if lost, _ := missing(w.ends[client], n); lost > n/100 {
+		t.Errorf("%d of %d packets lost with only the stream left", lost, n)
+	}
+}
+
+// TestDeadLinkStaysWithUDP: where nothing gets through, UDP is what is tried,
+// so that the link returns as soon as it can.
+func TestDeadLinkStaysWithUDP(t *testing.T) {
+	w := squeezed(t, 0, false)
+	for _, e := range w.ends {
+		e.pipes[0].dead = true
+	}
+	w.run(20 * time.Second)
+	w.wantTransports("dead", "udp down", "udp up", "udp down", "udp up")
+}
