@@ -40,7 +40,11 @@ func TestE2E(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("the end-to-end tests make network namespaces and need root: sudo make e2e")
 	}
-	suite.prefix = "mle-" + randomHex(4) + "-"
+	prefix, err := ownPrefix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	suite.prefix = prefix
 	suite.devices, suite.had = map[string]bool{}, map[string]bool{}
 	SetDefaultEventuallyTimeout(patience)
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
@@ -49,6 +53,7 @@ func TestE2E(t *testing.T) {
 }
 
 var _ = BeforeSuite(func() {
+	Expect(sweep()).To(Succeed())
 	list, err := net.Interfaces()
 	Expect(err).NotTo(HaveOccurred())
 	for _, i := range list {
