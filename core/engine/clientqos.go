@@ -48,6 +48,7 @@ func (s *clientSession) applyQoS() {
 	q := session.QoS{Send: qos.Up}
 	if mode, _ := s.inForce(); mode != config.QoSOff {
 		q.Rules = qos.New(c.qos.Rules)
+		q.Window = mode == config.QoSWindow
 	}
 	c.mu.Unlock()
 	s.driver.SetQoS(q)
@@ -115,8 +116,9 @@ type QoSRules struct {
 type QoSRule struct {
 	Number int `json:"number"` // the first that matches counts
 	qos.Text
-	// Packets is how many of the client's own packets it has matched: since it
-	// or another rule was changed, or the session began.
+	// Packets is how many packets it has matched that the client sent, in the
+	// mode "window" also that it got: since it or another rule was changed, or
+	// the session began.
 	Packets uint64 `json:"packets"`
 }
 

@@ -41,7 +41,7 @@ func ClampMSS(p []byte, partial bool, mtu int) bool {
 	}
 	binary.BigEndian.PutUint16(t[at:], uint16(limit))
 	if !partial {
-		updateChecksum(t[16:18], old, uint16(limit), at%2 == 1)
+		UpdateChecksum(t[16:18], old, uint16(limit), at%2 == 1)
 	}
 	return true
 }
@@ -75,11 +75,11 @@ func findMSS(t []byte) int {
 	return 0
 }
 
-// updateChecksum makes the checksum in field follow the change of a 16-bit
+// UpdateChecksum makes the checksum in field follow the change of a 16-bit
 // value from old to new: HC' = ~(~HC + ~m + m') (RFC 1624 3). A value at an
 // odd offset straddles two words, which adds it with its bytes swapped
 // (RFC 1071 2(B)).
-func updateChecksum(field []byte, old, value uint16, odd bool) {
+func UpdateChecksum(field []byte, old, value uint16, odd bool) {
 	if odd {
 		old, value = old<<8|old>>8, value<<8|value>>8
 	}

@@ -52,26 +52,10 @@ func (r *Rules) Match(p []byte, d Direction) Verdict {
 	if r.Len() == 0 {
 		return Verdict{Priority: Lowest}
 	}
-	return r.decide(p, d, d)
-}
-
-// MatchAnswered returns what the rules say of the packets that p answers: those
-// of its flow in the other direction, as far as p shows them. (Not their DSCP:
-// that of p takes its place.)
-func (r *Rules) MatchAnswered(p []byte, d Direction) Verdict {
-	if r.Len() == 0 {
-		return Verdict{Priority: Lowest}
-	}
-	return r.decide(p, d, d^(Up|Down))
-}
-
-// decide finds the first rule for packets of one direction that fits p, which
-// goes in another or the same.
-func (r *Rules) decide(p []byte, d, of Direction) Verdict {
 	s, ok := look(p, d)
 	if ok {
 		for i := range r.rules {
-			if rule := &r.rules[i]; rule.directions&of != 0 && rule.fits(&s) {
+			if rule := &r.rules[i]; rule.directions&d != 0 && rule.fits(&s) {
 				r.hits[i]++
 				return rule.verdict
 			}

@@ -104,9 +104,6 @@ func TestMatch(t *testing.T) {
 		if got := r.Match(back, Down); got != c.down {
 			t.Errorf("%s, down: %v, want %v", c.name, got, c.down)
 		}
-		if got := r.MatchAnswered(c.p, Up); got != c.down {
-			t.Errorf("%s, answered: %v, want %v", c.name, got, c.down)
-		}
 	}
 	if hits := r.Hits(); hits[0] == 0 || hits[5] == 0 {
 		t.Errorf("hits %v", hits)
@@ -172,7 +169,6 @@ func FuzzMatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		for _, d := range []Direction{Up, Down} {
 			r.Match(p, d)
-			r.MatchAnswered(p, d)
 		}
 	})
 }

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"time"
+
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/classify"
 	"github.com/multilink-vpn/multilink/core/qos"
@@ -14,6 +16,9 @@ type QoS struct {
 	Rules *qos.Rules
 	// Send is the direction of what this end sends.
 	Send qos.Direction
+	// Window makes this end slow down the TCP flows of lower priority that the
+	// peer sends, by the windows that it announces.
+	Window bool
 }
 
 // SetQoS changes the rules; what waits keeps its place.
@@ -21,10 +26,40 @@ func (s *Session) SetQoS(now core.Time, q QoS, out *Output) {
 	s.begin(now, out)
 	s.qos = q
 	s.queue.SetClasses(q.Rules.Ranks())
+	switch shape := q.Window && q.Rules.Ranks(); {
+	case !shape && s.shaper != nil:
+		s.counters.WindowsLowered += s.shaper.Lowered()
+		s.shaper = nil
+	case shape && s.shaper == nil:
+		s.shaper = &qos.Shaper{}
+	}
 }
 
 // RuleHits returns how many packets each rule has matched.
 func (s *Session) RuleHits() []uint64 { return s.qos.Rules.Hits() }
+
+// shape takes note of a packet from the peer for the shaper.
+func (s *Session) shape(data []byte) {
+	if s.shaper == nil {
+		return
+	}
+	v := s.qos.Rules.Match(data, s.qos.Send^(qos.Up|qos.Down))
+	s.shaper.Received(s.now, data, classify.Answer(data), v.Priority)
+}
+
+// backlog is how long what waits here takes to leave; 0 where that is unknown.
+func (s *Session) backlog() time.Duration {
+	rate := 0.0
+	for _, l := range s.order {
+		if l.usable() {
+			rate += l.tx.Estimate().Rate
+		}
+	}
+	if rate == 0 {
+		return 0
+	}
+	return min(time.Duration(float64(s.queue.Total())/rate*1e9), time.Minute)
+}
 
 // marking is what is found out about an inner packet before it waits.
 type marking struct {

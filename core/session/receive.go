@@ -99,6 +99,7 @@ func (s *Session) receivePacket(l *linkState, body []byte, out *Output) {
 	}
 	s.gotData = s.now
 	s.follow(h.Flags, data)
+	s.shape(data)
 	s.calls.table.Packet(s.now, core.Packet{Data: data}, true)
 	s.counters.RxPackets++
 	s.counters.RxBytes += uint64(len(data))
@@ -172,4 +173,7 @@ func (h *frameHandler) HandlePathResponse(token [8]byte) { h.s.answered(h.l, tok
 func (h *frameHandler) HandleDelays(d wire.Delays) {
 	e := &h.s.env
 	e.Spread, e.Jitter, e.Repair = d.Spread, d.Jitter, d.Repair
+	if h.s.shaper != nil {
+		h.s.shaper.Backlog(h.s.now, d.Backlog)
+	}
 }

@@ -163,5 +163,5 @@ func (s *Session) appendDelays(b []byte) []byte {
 		lo, hi, jitter = min(lo, e.Delay), max(hi, e.Delay), max(jitter, e.Jitter)
 	}
 	s.advised = s.now
-	return wire.AppendDelays(b, wire.Delays{Spread: hi - lo, Jitter: jitter, Repair: s.repairTime()})
+	return wire.AppendDelays(b, wire.Delays{Spread: hi - lo, Jitter: jitter, Repair: s.repairTime(), Backlog: s.backlog()})
 }

@@ -54,6 +54,9 @@ func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
 		if p.Segment == 0 { // no segment of a super-packet is a SYN
 			gso.ClampMSS(h.Data, p.Partial, s.cfg.MTU)
 		}
+		if s.shaper != nil {
+			s.shaper.Sent(s.now, h.Data, h.Header.Flags&wire.Partial != 0, flow)
+		}
 		switch s.queue.Push(s.now, h, c) {
 		case queue.Full:
 			s.counters.DropQueueFull++

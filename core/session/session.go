@@ -8,6 +8,7 @@ import (
 	"github.com/multilink-vpn/multilink/core/classify"
 	"github.com/multilink-vpn/multilink/core/link"
 	"github.com/multilink-vpn/multilink/core/packet"
+	"github.com/multilink-vpn/multilink/core/qos"
 	"github.com/multilink-vpn/multilink/core/queue"
 	"github.com/multilink-vpn/multilink/core/reseq"
 	"github.com/multilink-vpn/multilink/core/sched"
@@ -51,10 +52,11 @@ type Session struct {
 	urgent      urgentLink
 	calls       calls
 	qos         QoS
-	answers     *answers  // flows whose peer wants low latency; nil: not followed
-	backups     bool      // carry data: no active link does well enough
-	toldBackups bool      // what a Change has told of
-	expired     core.Time // when the queue was last searched for old packets
+	shaper      *qos.Shaper // nil: windows are left alone
+	answers     *answers    // flows whose peer wants low latency; nil: not followed
+	backups     bool        // carry data: no active link does well enough
+	toldBackups bool        // what a Change has told of
+	expired     core.Time   // when the queue was last searched for old packets
 	memories    [core.MaxLinks]memory
 
 	now      core.Time // of the call under way

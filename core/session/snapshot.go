@@ -100,6 +100,9 @@ type Counters struct {
 	// UrgentSwitches counts how often another link became the one of lowest
 	// latency.
 	UrgentSwitches uint64 `json:"low_latency_switches"`
+	// WindowsLowered counts the receive windows made smaller so that flows of
+	// lower priority slow down.
+	WindowsLowered uint64 `json:"windows_lowered"`
 
 	CallsFound   uint64 `json:"calls_found"`   // directions of flows found to be calls
 	CallsRevoked uint64 `json:"calls_revoked"` // of them, and of those that might be: turned out to be none
@@ -122,6 +125,9 @@ func (s *Session) addReseqStats() { s.counters = s.withReseqStats() }
 
 func (s *Session) withReseqStats() Counters {
 	c, r := s.counters, s.reseq.Stats()
+	if s.shaper != nil {
+		c.WindowsLowered += s.shaper.Lowered()
+	}
 	c.Reordered += r.Reordered
 	c.Held += r.Held
 	c.GapsSkipped += r.GapsSkipped

@@ -58,12 +58,14 @@ type Delays struct {
 	Spread, Jitter time.Duration
 	// Repair is how long a lost packet takes to come again; 0: it does not.
 	Repair time.Duration
+	// Backlog is how long what waits in the sender's queue takes to leave.
+	Backlog time.Duration
 }
 
-// AppendDelays adds a Delays frame: three durations in us.
+// AppendDelays adds a Delays frame: four durations in us.
 func AppendDelays(dst []byte, d Delays) []byte {
 	dst = append(dst, frameDelays)
-	for _, v := range [...]time.Duration{d.Spread, d.Jitter, d.Repair} {
+	for _, v := range [...]time.Duration{d.Spread, d.Jitter, d.Repair, d.Backlog} {
 		dst = binary.AppendUvarint(dst, uint64(max(0, v)/time.Microsecond))
 	}
 	return dst
@@ -180,7 +182,7 @@ func (p *FrameParser) Parse(body []byte, h Handler) error {
 				h.HandlePathResponse(token)
 			}
 		case frameDelays:
-			d := Delays{Spread: r.micros(), Jitter: r.micros(), Repair: r.micros()}
+			d := Delays{Spread: r.micros(), Jitter: r.micros(), Repair: r.micros(), Backlog: r.micros()}
 			if r.bad {
 				return ErrFrame
 			}

@@ -147,7 +147,7 @@ func TestFramesRoundTrip(t *testing.T) {
 				b = AppendPathResponse(b, [8]byte{4, 5, 6})
 				want.responses = append(want.responses, [8]byte{4, 5, 6})
 			case 5:
-				d := Delays{Spread: 3 * time.Millisecond, Jitter: time.Microsecond, Repair: time.Second}
+				d := Delays{Spread: 3 * time.Millisecond, Jitter: time.Microsecond, Repair: time.Second, Backlog: time.Minute}
 				b = AppendDelays(b, d)
 				want.delays = append(want.delays, d)
 			}
