@@ -347,6 +347,20 @@ func (s *Sender) HandleTimeout(now core.Time, out []Lost) []Lost {
 // the link fell silent, and is until Reopen, is an outage and says nothing of
 // the share that the link loses while it works.
 func (s *Sender) Close(now core.Time, out []Lost) []Lost {
+	return s.handOver(now, true, out)
+}
+
+// Moved is Close for a link that goes on at once, under another address of the
+// peer's: what is on its way to the old one is lost, which says nothing of the
+// link.
+func (s *Sender) Moved(now core.Time, out []Lost) []Lost {
+	s.owed = 0
+	return s.handOver(now, false, out)
+}
+
+// handOver lets go of all records. vanished says that their sizes may be why
+// they are lost.
+func (s *Sender) handOver(now core.Time, vanished bool, out []Lost) []Lost {
 	for i := s.head; i < len(s.records); i++ {
 		rec, number := &s.records[i], s.base+uint64(i-s.head)
 		if rec.fate != outstanding {
@@ -355,7 +369,9 @@ func (s *Sender) Close(now core.Time, out []Lost) []Lost {
 		if rec.probe {
 			s.mtu.unanswered(now, number, false)
 		}
-		s.mtu.vanished(now, number, s.next, int(rec.size))
+		if vanished {
+			s.mtu.vanished(now, number, s.next, int(rec.size))
+		}
 		if rec.held != nil {
 			out = append(out, Lost{Number: number, Held: rec.held, Part: rec.part})
 			rec.held = nil

@@ -45,6 +45,7 @@ type pipe struct {
 	noUDP bool      // only what goes over the control connection passes
 	mtu   int       // outer packets above it vanish; 0: none does
 	path  core.Path // as the receiver sees it
+	lost  func(to core.Path) bool
 	free  core.Time
 	drops int
 }
@@ -139,17 +140,17 @@ func (w *world) carryOut(e *end) {
 	for _, r := range e.out.Runs {
 		for d := r.Data; len(d) > 0; {
 			n := min(r.Segment, len(d))
-			w.transmit(e, r.Link, append([]byte(nil), d[:n]...), r.Path.Stream)
+			w.transmit(e, r.Link, r.Path, append([]byte(nil), d[:n]...))
 			d = d[n:]
 		}
 	}
 }
 
-func (w *world) transmit(from *end, id core.LinkID, d []byte, stream bool) {
+func (w *world) transmit(from *end, id core.LinkID, path core.Path, d []byte) {
 	p := from.pipes[id]
-	path := p.path
+	stream, seen := path.Stream, p.path
 	if stream {
-		path = streamPath
+		seen = streamPath
 	}
 	from.datagrams++
 	from.sentBytes += len(d)
@@ -162,7 +163,7 @@ func (w *world) transmit(from *end, id core.LinkID, d []byte, stream bool) {
 		p.free = max(p.free, w.now).Add(time.Duration(float64(len(d)+28) / p.rate * 1e9))
 		arrive = p.free
 	}
-	if p.dead || !stream && (p.noUDP || p.mtu > 0 && len(d)+28 > p.mtu || p.loss > 0 && w.random.Float64() < p.loss) {
+	if p.dead || !stream && (p.noUDP || p.lost != nil && p.lost(path) || p.mtu > 0 && len(d)+28 > p.mtu || p.loss > 0 && w.random.Float64() < p.loss) {
 		p.drops++
 		return
 	}
@@ -174,7 +175,7 @@ func (w *world) transmit(from *end, id core.LinkID, d []byte, stream bool) {
 		if p.dead {
 			return
 		}
-		to.s.HandleDatagrams(w.now, id, []core.Datagram{{Data: d, Path: path}}, &to.out)
+		to.s.HandleDatagrams(w.now, id, []core.Datagram{{Data: d, Path: seen}}, &to.out)
 		w.carryOut(to)
 	})
 }

@@ -141,7 +141,9 @@ func (s *Session) sendChallenge(l *linkState, out *Output) {
 	s.sendBody(l, c.path, wire.AppendPathChallenge(s.beginBody(), c.token), true, out)
 }
 
-// answered takes the answer to a challenge: the peer is where it was sent.
+// answered takes the answer to a challenge: the peer is where it was sent. What
+// is on its way to where it was before has gone astray: all of it is sent again,
+// before anything else, as the link lets it.
 func (s *Session) answered(l *linkState, token [8]byte) {
 	c := &l.paths.candidate
 	if c.tries == 0 || token != c.token {
@@ -150,10 +152,15 @@ func (s *Session) answered(l *linkState, token [8]byte) {
 	if l.paths.validated {
 		s.counters.PathChanges++
 	}
+	astray := l.paths.validated && !l.streaming()
 	moved := l.streaming() || c.path.Remote.Addr() != l.paths.current.Remote.Addr() || !l.paths.validated
 	l.paths.fix(c.path)
 	if moved { // more than the port, which a NAT may change at will
 		s.searchMTU(l)
 	}
 	*c = candidate{}
+	if astray {
+		s.lost = l.tx.Moved(s.now, s.lost[:0])
+		s.strandLost()
+	}
 }

@@ -12,10 +12,10 @@ import (
 // the product of 100 Mbit/s and half a second.
 const maxStranded = 4096
 
-// strand keeps a packet that was on its way when the last link went, with a
-// reference of its own. It goes first when there is a link again: a TCP
-// sender is silent for as long as it has already waited (RFC 6298, section 5.5),
-// and only an answer to what it sent makes it go on at once.
+// strand keeps a packet that was on its way when the last link went, or to where
+// the peer is no more, with a reference of its own. It goes first when there is a
+// link again: a TCP sender is silent for as long as it has already waited (RFC
+// 6298, section 5.5), and only an answer to what it sent makes it go on at once.
 func (s *Session) strand(p *packet.Packet) {
 	if n := len(s.stranded); n > 0 && s.stranded[n-1] == p {
 		return // the other half of it
@@ -26,6 +26,19 @@ func (s *Session) strand(p *packet.Packet) {
 	}
 	p.Retain()
 	s.stranded = append(s.stranded, p)
+}
+
+// strandLost strands what s.lost holds.
+func (s *Session) strandLost() {
+	for _, lost := range s.lost {
+		if p := lost.Held; p != nil {
+			if p.Arrived != wire.Whole {
+				s.strand(p)
+			}
+			p.Release()
+		}
+	}
+	s.lost = s.lost[:0]
 }
 
 // sendStranded sends what was stranded as windows and pacers let it, and
@@ -70,11 +83,7 @@ func (s *Session) Drain() []core.Packet {
 	for _, l := range s.order {
 		s.links[l.id] = nil
 		s.lost = l.tx.Close(s.now, s.lost[:0])
-		for _, lost := range s.lost {
-			if p := lost.Held; p != nil && p.Arrived != wire.Whole {
-				s.strand(p)
-			}
-		}
+		s.strandLost()
 	}
 	s.relist()
 	sortBySequence(s.stranded)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -127,5 +128,33 @@ func TestDrain(t *testing.T) {
 	lost, _ := missing(w.ends[client], n)
 	if lost > 0 {
 		t.Errorf("%d of %d packets lost", lost, n)
+	}
+}
+
+// TestRebindingLosesLittle: when a NAT gives the peer another port, what went to
+// the old one is repaired as soon as the new one has answered.
+func TestRebindingLosesLittle(t *testing.T) {
+	w, _ := oneLink(t)
+	w.run(time.Second)
+	n := w.stream(server, 8*mbit, 1000, 2*time.Second)
+	w.run(time.Second)
+	// What the server sends to the old port goes nowhere from now on.
+	up, down := w.ends[client].pipes[0], w.ends[server].pipes[0]
+	old := w.ends[server].s.links[0].paths.current
+	up.path.Remote = netip.AddrPortFrom(up.path.Remote.Addr(), 50_000)
+	down.lost = func(to core.Path) bool { return to == old }
+	w.run(2 * time.Second)
+	w.wantAll(n)
+	e := w.ends[client]
+	var stall time.Duration
+	for i := 1; i < len(e.at); i++ {
+		stall = max(stall, e.at[i].Sub(e.at[i-1]))
+	}
+	t.Logf("longest gap in delivery %v, %d lost", stall, down.drops)
+	if down.drops == 0 {
+		t.Error("nothing was lost: the test shows nothing")
+	}
+	if c := w.ends[server].s.Snapshot(w.now).Counters; c.PathChanges != 1 || stall > 60*time.Millisecond {
+		t.Errorf("%d changes of the path, longest gap in delivery %v of a round trip of 20 ms", c.PathChanges, stall)
 	}
 }

@@ -22,6 +22,7 @@ var failoverSeeds = flag.Int("failover-seeds", 3, "runs of each scenario of fail
 type failover struct {
 	name string
 	set  []string // makes it shorter
+	odd  []string // what every other run has besides
 	// median bounds the median over the seeds of what measure names; the
 	// scenario's own expectations bound each run.
 	measure string
@@ -38,19 +39,35 @@ var returns = []string{
 	"duration=11s", "links.0.both.rate=10mbit", "links.1.both.rate=10mbit", "timeline.0.at=5s", "timeline.1.at=6s",
 }
 
+// Every other run has jitter, and links of two the delays of each other.
+var (
+	swapped = []string{"links.0.both={rate: 10mbit, delay: 20ms, jitter: 4ms}", "links.1.both={rate: 10mbit, delay: 10ms, jitter: 2ms}"}
+	jitter  = []string{"links.0.both.jitter=2ms"}
+)
+
+// The same for a link that is alone.
+var (
+	alone      = []string{"duration=5s", "links.0.both.rate=10mbit", "timeline.0.at=3s"}
+	minute     = []string{"duration=67s", "links.0.both.rate=10mbit", "timeline.0.at=3s", "timeline.1.at=63s"}
+	halfMinute = []string{"duration=37s", "links.0.both.rate=10mbit", "timeline.0.at=3s", "timeline.1.at=33s"}
+)
+
 var failovers = []failover{
-	{"silent-link-down", short, "dl.stall", 0.2},
-	{"silent-link-up", short, "ul.stall", 0.2},
-	{"silent-towards-client", short, "dl.stall", 0.2},
-	{"silent-towards-server", short, "dl.stall", 0.2},
-	{"link-deleted", short, "dl.stall", 0.12},
-	{"carrier-lost", short, "dl.stall", 0.12},
-	{"stream-silent-link", nil, "call.down.stall", 0.2},
-	{"stream-silent-towards-client", nil, "call.down.stall", 0.2},
-	{"stream-silent-towards-server", nil, "call.up.stall", 0.2},
-	{"stream-link-deleted", nil, "call.down.stall", 0.12},
-	{"link-returns", returns, "dl.regained", 2},
-	{"stream-carrier-lost", nil, "call.down.stall", 0.12},
+	{"silent-link-down", short, swapped, "dl.stall", 0.2},
+	{"silent-link-up", short, swapped, "ul.stall", 0.2},
+	{"silent-towards-client", short, swapped, "dl.stall", 0.2},
+	{"silent-towards-server", short, swapped, "dl.stall", 0.2},
+	{"link-deleted", short, swapped, "dl.stall", 0.12},
+	{"carrier-lost", short, swapped, "dl.stall", 0.12},
+	{"stream-silent-link", nil, swapped, "call.down.stall", 0.2},
+	{"stream-silent-towards-client", nil, swapped, "call.down.stall", 0.2},
+	{"stream-silent-towards-server", nil, swapped, "call.up.stall", 0.2},
+	{"stream-link-deleted", nil, swapped, "call.down.stall", 0.12},
+	{"link-returns", returns, swapped, "dl.regained", 2},
+	{"stream-carrier-lost", nil, swapped, "call.down.stall", 0.12},
+	{"wifi-change", alone, jitter, "dl.stall", 0.3},
+	{"no-link-for-a-minute", minute, jitter, "dl.stall", 60.5},
+	{"other-link-later", halfMinute, jitter, "ul.stall", 30.5},
 }
 
 // TestFailover holds what the scenarios of failing links expect over many
@@ -82,7 +99,7 @@ func (f failover) run(t *testing.T, seed int) float64 {
 	}
 	set := slices.Concat(f.set, []string{fmt.Sprintf("seed=%d", seed+1)})
 	if seed%2 == 1 {
-		set = append(set, "links.0.both={rate: 10mbit, delay: 20ms, jitter: 4ms}", "links.1.both={rate: 10mbit, delay: 10ms, jitter: 2ms}")
+		set = append(set, f.odd...)
 	}
 	sc, err := scenario.Parse(file, text, scenario.Options{Set: set})
 	if err != nil {
