@@ -189,9 +189,9 @@ func logChanges(log *slog.Logger, changes []session.Change) {
 		link := c.Name
 		switch {
 		case c.Backups && c.Called:
-			log.Info("backup called", "link", link)
+			log.Debug("backup called", "link", link)
 		case c.Backups:
-			log.Info("backup released", "link", link)
+			log.Debug("backup released", "link", link)
 		case c.Is == "suspect":
 			log.Debug("link suspect", "link", link)
 		case c.Is == linkDown:

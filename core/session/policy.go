@@ -84,12 +84,13 @@ func (l *linkState) grade(now core.Time) {
 }
 
 // callBackups decides whether backups carry data: when no active link does
-// well enough.
+// well enough. A silent one does not: to wait until it is down would cost a
+// conversation as much time again.
 func (s *Session) callBackups() {
 	s.backups = true
 	for _, l := range s.order {
 		l.grade(s.now)
-		if l.policy.Role == Active && l.usable() && !l.quality.poor {
+		if l.policy.Role == Active && l.usable() && l.health != suspect && !l.quality.poor {
 			s.backups = false
 		}
 	}

@@ -34,7 +34,15 @@ func TestBackupWaitsForActiveLinksToGo(t *testing.T) {
 		t.Errorf("the backup carried %d bytes beside an active link", got)
 	}
 	w.ends[server].pipes[0].dead, w.ends[client].pipes[0].dead = true, true
+	w.ends[client].at = w.ends[client].at[:0]
 	w.run(2 * time.Second)
+	var stall time.Duration
+	for i, at := range w.ends[client].at[1:] {
+		stall = max(stall, at.Sub(w.ends[client].at[i]))
+	}
+	if t.Logf("longest gap in delivery %v", stall); stall > 200*time.Millisecond {
+		t.Errorf("longest gap in delivery %v", stall)
+	}
 	if got := w.sentOn(1, &one); got < 1_000_000 {
 		t.Errorf("the backup carried %d bytes of a silent link's", got)
 	}
