@@ -20,8 +20,8 @@ import (
 //
 // Its life is a loop: open a session over the first interface on which the
 // server answers, then keep a link over every usable interface until the
-// server no longer knows the session, and begin again. The TUN device, the
-// addresses and the routes outlive sessions.
+// server no longer knows the session, and begin again with what it has not
+// delivered. The TUN device, the addresses and the routes outlive sessions.
 type Client struct {
 	log      *slog.Logger // what is logged becomes events, too
 	events   *events
