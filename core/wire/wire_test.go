@@ -265,3 +265,21 @@ func FuzzDatagram(f *testing.F) {
 		_, _ = BodyKind(b)
 	})
 }
+
+// TestHalvesMakeAPacket: the halves of any packet are the packet, and differ in
+// length by one at most.
+func TestHalvesMakeAPacket(t *testing.T) {
+	for n := 2; n <= MaxMTU; n++ {
+		p := make([]byte, n)
+		for i := range p {
+			p[i] = byte(i * 7)
+		}
+		first, second := FirstHalf.Of(p), SecondHalf.Of(p)
+		if d := len(first) - len(second); d < 0 || d > 1 || !bytes.Equal(append(bytes.Clone(first), second...), p) {
+			t.Fatalf("%d bytes: halves of %d and %d", n, len(first), len(second))
+		}
+		if len(Whole.Of(p)) != n {
+			t.Fatalf("%d bytes: whole of %d", n, len(Whole.Of(p)))
+		}
+	}
+}
