@@ -1,6 +1,7 @@
 package session
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -72,4 +73,65 @@ func TestNoAllocationInSteadyState(t *testing.T) {
 	if perPacket := perRound / float64(2*len(batch)); perPacket > 0.001 {
 		t.Errorf("%.4f allocations per packet, want 0", perPacket)
 	}
+}
+
+// TestNoAllocationOnTheWholePath is the same with the default strategy, for
+// super-packets and small packets of several flows in both directions.
+func TestNoAllocationOnTheWholePath(t *testing.T) {
+	for _, links := range []int{1, 2} {
+		x := newExchange(t, links, "flow")
+		batch := append(smallPackets(32, 8, 200), superPacket())
+		delivered := 0
+		round := func() { delivered += x.round(server, batch) + x.round(client, batch) }
+		for range 3000 {
+			round()
+		}
+		delivered = 0
+		const rounds = 1000
+		perRound := testing.AllocsPerRun(rounds, round)
+		want := (rounds + 1) * 2 * (32 + segmentsPerSuper)
+		if delivered < want*9/10 {
+			t.Fatalf("%d links: only %d of %d packets came", links, delivered, want)
+		}
+		if perPacket := perRound / (2 * (32 + segmentsPerSuper)); perPacket > 0.001 {
+			t.Errorf("%d links: %.4f allocations per packet, want 0", links, perPacket)
+		}
+	}
+}
+
+// maxIdleMemory is what the session of an idle client may cost a server, in
+// bytes. Its control connections and goroutines come on top.
+const maxIdleMemory = 40 << 10
+
+// TestMemoryOfIdleClients makes sessions with two links each, lets them carry
+// data, and looks at what they keep once they are idle.
+func TestMemoryOfIdleClients(t *testing.T) {
+	const clients = 64
+	batch := append(smallPackets(64, 8, 1000), superPacket())
+	keep := make([]*Session, 0, clients)
+	before := heapInUse()
+	for range clients {
+		x := newExchange(t, 2, "flow")
+		for range 50 {
+			x.round(server, batch)
+			x.round(client, batch)
+		}
+		x.w.run(2 * idleAfter)
+		keep = append(keep, x.w.ends[server].s)
+	}
+	per := (int64(heapInUse()) - int64(before)) / clients
+	t.Logf("%d bytes per idle client", per)
+	if per > maxIdleMemory {
+		t.Errorf("an idle client costs %d bytes, want at most %d", per, maxIdleMemory)
+	}
+	runtime.KeepAlive(keep)
+}
+
+// heapInUse is the memory in use after a collection.
+func heapInUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

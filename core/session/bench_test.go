@@ -38,7 +38,9 @@ func smallPackets(n, flows, size int) []core.Packet {
 }
 
 // defaultStrategy is what a session has when nothing is configured.
-var defaultStrategy = Strategy{Scheduler: "earliest", RateControl: true, Retransmit: true, Equalize: EqualizeAuto}
+var defaultStrategy = Strategy{
+	Scheduler: "earliest", RateControl: true, Retransmit: true, Equalize: EqualizeAuto, Classifier: "rtp",
+}
 
 // exchange hands packets to one end and everything that follows from it to
 // whom it is for, 100 µs of travel in each direction.
@@ -118,5 +120,29 @@ func BenchmarkPath(b *testing.B) {
 				b.ReportMetric(float64(packets)/float64(b.N), "packets/op")
 			})
 		}
+	}
+}
+
+// BenchmarkClients is the same with that many pairs of sessions in turn, as a
+// server has them: what grows is only what no longer fits the processor's
+// cache.
+func BenchmarkClients(b *testing.B) {
+	for _, clients := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("64B/clients=%d", clients), func(b *testing.B) {
+			batch := smallPackets(16, 4, 64)
+			all := make([]*exchange, clients)
+			for i := range all {
+				all[i] = newExchange(b, 1, "flow")
+				for range 20 {
+					all[i].round(server, batch)
+				}
+			}
+			b.ReportAllocs()
+			packets := 0
+			for i := 0; b.Loop(); i++ {
+				packets += all[i%clients].round(server, batch)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(packets), "ns/packet")
+		})
 	}
 }
