@@ -299,6 +299,19 @@ func (s *Sender) trim() {
 	}
 }
 
+// idleRecords is the room for records that an idle link keeps.
+const idleRecords = 64
+
+// Trim gives back the memory that a busy link took, if nothing is on its way.
+func (s *Sender) Trim() {
+	if len(s.records) == s.head && cap(s.records) > idleRecords {
+		s.records, s.head = nil, 0
+	}
+	if len(s.window.history) <= idleRecords && cap(s.window.history) > idleRecords {
+		s.window.history = append([]point(nil), s.window.history...)
+	}
+}
+
 // Tail timing: what is older than a smoothed round trip plus slack is lost,
 // also when nothing later arrived to prove it.
 const (

@@ -241,6 +241,15 @@ func (q *Queue) Carried(id core.LinkID, p *packet.Packet) {
 // Forget drops what is known of a link that is gone.
 func (q *Queue) Forget(id core.LinkID) { q.carried[id] = nil }
 
+// Trim gives back the memory that empty buckets took.
+func (q *Queue) Trim() {
+	for _, b := range q.buckets {
+		if b != nil && b.len() == 0 && cap(b.packets) > 0 {
+			b.packets, b.head = nil, 0
+		}
+	}
+}
+
 // Empty tells whether nothing waits.
 func (q *Queue) Empty() bool { return q.packets == 0 }
 

@@ -14,9 +14,9 @@ import (
 const segmentsPerSuper = 45
 
 // superPacket is a TCP super-packet of 1,348 bytes of payload per segment.
-func superPacket() core.Packet {
+func superPacket(segments int) core.Packet {
 	const header, size = 52, 1348
-	p := make([]byte, header+segmentsPerSuper*size)
+	p := make([]byte, header+segments*size)
 	p[0], p[8], p[9] = 0x45, 64, 6
 	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
 	copy(p[12:], []byte{10, 8, 0, 2, 198, 18, 0, 1})
@@ -101,7 +101,7 @@ func BenchmarkPath(b *testing.B) {
 		name  string
 		batch []core.Packet
 	}{
-		{"super", []core.Packet{superPacket()}},
+		{"super", []core.Packet{superPacket(segmentsPerSuper)}},
 		{"64B", smallPackets(64, 8, 64)},
 	}
 	for _, kind := range kinds {

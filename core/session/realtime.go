@@ -152,8 +152,8 @@ const (
 // this direction: a table of fixed size in which a flow takes the place of the
 // one in its set that was silent for longest.
 type answers struct {
-	sets [answerSets][answerWays]answer
-	n    int // entries in use
+	sets *[answerSets][answerWays]answer // nil: the peer has asked for none
+	n    int                             // entries in use
 }
 
 type answer struct {
@@ -164,6 +164,9 @@ type answer struct {
 // note takes in a packet of the peer's half of a flow: one that does not want
 // low latency ends it.
 func (a *answers) note(flow uint32, low bool, now core.Time) {
+	if a.sets == nil {
+		a.sets = new([answerSets][answerWays]answer)
+	}
 	set := &a.sets[flow%answerSets]
 	oldest := &set[0]
 	for i := range set {

@@ -64,6 +64,7 @@ func (s *Session) receive(l *linkState, d core.Datagram, out *Output) {
 	if err := s.frames.Parse(body, &s.handler); err != nil {
 		s.counters.DropMalformed++
 	}
+	s.handler.out = nil // it is the driver's: no idle session keeps its memory
 }
 
 func (s *Session) count(err error) {

@@ -194,15 +194,25 @@ func (s *Session) finish(out *Output) {
 	s.pump(out)
 	s.sendReports(out)
 	if s.idle() {
-		s.pool.Trim(idlePackets)
-		s.trimCalls()
+		s.trim()
 	}
 }
 
 // An idle session keeps few packets for reuse.
 const (
 	idleAfter   = 5 * time.Second
-	idlePackets = 8
+	idlePackets = 2
 )
+
+// trim gives back the memory that carrying data took.
+func (s *Session) trim() {
+	s.pool.Trim(idlePackets)
+	s.queue.Trim()
+	s.arrival = reseq.Arrival{}
+	for _, l := range s.order {
+		l.tx.Trim()
+	}
+	s.trimCalls()
+}
 
 func (s *Session) idle() bool { return s.now.Sub(s.sentData) > idleAfter }
