@@ -50,6 +50,8 @@ const (
 	// maxOffbeat wrong clocks in a row are a failure for good.
 	maxOffbeat = 2
 	maxJump    = 90000 // of the timestamp, backwards or in a burst
+	// settled is after how long a rate is good to clockError in spite of jitter.
+	settled = 150 * time.Millisecond
 )
 
 // clocks are those of media, in Hz.
@@ -143,10 +145,12 @@ func (tr *track) move(moved, steps int32, since time.Duration) (outcome, reason)
 	if regular(moved, steps, most) {
 		return pass, 0
 	}
-	if since >= 5*time.Millisecond && moved > 0 {
-		if rate := float64(moved) / since.Seconds(); rate >= least && rate <= most {
-			return pass, 0
-		}
+	if since >= 5*time.Millisecond && within(rate(moved, since), max(least, 2*clocks[0]), most) {
+		return pass, 0
+	}
+	if elapsed := tr.movedAt.Sub(tr.refAt); elapsed >= settled &&
+		within(rate(int32(tr.timestamp-tr.refTimestamp), elapsed), max(least, clocks[0]*(1-clockError)), most) {
+		return pass, 0
 	}
 	if moved > -maxJump && moved < maxJump {
 		return neutral, 0
@@ -205,9 +209,13 @@ func (tr *track) plausible() bool {
 		return true
 	}
 	least, most := clockRange(tr.payloadType)
-	rate := float64(int32(tr.timestamp-tr.refTimestamp)) / elapsed.Seconds()
-	return rate >= least && rate <= most
+	return within(rate(int32(tr.timestamp-tr.refTimestamp), elapsed), least, most)
 }
+
+// rate is how fast a timestamp moved, in Hz.
+func rate(moved int32, elapsed time.Duration) float64 { return float64(moved) / elapsed.Seconds() }
+
+func within(v, least, most float64) bool { return v >= least && v <= most }
 
 // checkClock measures the clock when the time for it has come.
 func (tr *track) checkClock(now core.Time) (outcome, reason) {
@@ -215,15 +223,15 @@ func (tr *track) checkClock(now core.Time) (outcome, reason) {
 	if elapsed < clockTime {
 		return pass, 0
 	}
-	rate := float64(int32(tr.timestamp-tr.refTimestamp)) / elapsed.Seconds()
+	measured := rate(int32(tr.timestamp-tr.refTimestamp), elapsed)
 	tr.refAt, tr.refTimestamp = now, tr.timestamp
 	nearest := clocks[0]
 	for _, c := range clocks {
-		if math.Abs(rate-c) < math.Abs(rate-nearest) {
+		if math.Abs(measured-c) < math.Abs(measured-nearest) {
 			nearest = c
 		}
 	}
-	if math.Abs(rate-nearest) <= nearest*clockError {
+	if math.Abs(measured-nearest) <= nearest*clockError {
 		tr.clock, tr.offbeat = uint32(nearest), 0
 		return pass, 0
 	}
