@@ -22,7 +22,8 @@ import (
 // The others are for `make e2e-full`.
 var chosen = []string{
 	"demo", "two-equal-links", "two-equal-links-up", "unplug-replug", "third-link-joins", "late-first-link",
-	"server-ipv6", "inner-ipv6", "mtu-1400-one-link", "dns-through-tunnel", "wifi-change", "server-restart",
+	"server-ipv6", "inner-ipv6", "mtu-1400-one-link", "dns-through-tunnel",
+	"call-link-lossy", "wifi-change", "server-restart",
 }
 
 // scenarioTimeout bounds one scenario with its baselines.
