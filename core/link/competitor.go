@@ -26,7 +26,7 @@ const bestSpan = 5 * time.Second
 // cut is asked before every cut and tells whether to stay up instead.
 func (c *competitor) cut(now core.Time, s *Sender, queue time.Duration) bool {
 	w := &s.window
-	if queue < max(w.target()*5/2, competitorQueue) {
+	if queue < max(w.target(s)*5/2, competitorQueue) {
 		c.queue, c.useless = 0, 0
 		return false
 	}

@@ -95,6 +95,7 @@ type delayEstimator struct {
 	// jitter under load only ratchets the delay up, so that it must be learned
 	// idle to be told from queueing.
 	idle      time.Duration
+	swing     swing // jitter under load
 	idleCount int
 	seen      bool
 }
@@ -116,6 +117,7 @@ func (e *delayEstimator) add(now core.Time, newest, least time.Duration, light b
 	e.before = [2]time.Duration{e.last, e.before[0]}
 	e.last = newest
 	e.floor.add(now, least)
+	e.swing.add(now, newest)
 	if !light {
 		return
 	}

@@ -230,6 +230,7 @@ func TestWindowFillsLinksWithShortQueues(t *testing.T) {
 		{"50 Mbit/s 10 ms, 1 % loss", 50 * mbit, 10 * time.Millisecond, 0.01, 0, 0.94},
 		{"50 Mbit/s 20 ms, 20 % loss", 50 * mbit, 20 * time.Millisecond, 0.2, 0, 0.70},
 		{"50 Mbit/s 20 ms, jitter 10 ms", 50 * mbit, 20 * time.Millisecond, 0, 10 * time.Millisecond, 0.85},
+		{"50 Mbit/s 20 ms, jitter 40 ms", 50 * mbit, 20 * time.Millisecond, 0, 40 * time.Millisecond, 0.85},
 	} {
 		b := newBottleneck(c.rate, c.delay)
 		b.loss, b.jitter = c.loss, c.jitter
@@ -239,7 +240,7 @@ func TestWindowFillsLinksWithShortQueues(t *testing.T) {
 		if share < c.least {
 			t.Errorf("%s: %.3f of the rate, want at least %.2f", c.name, share, c.least)
 		}
-		if limit := max(25*time.Millisecond, 4*b.s.window.target()); queueing > limit {
+		if limit := max(25*time.Millisecond, 4*b.s.window.target(b.s)); queueing > limit {
 			t.Errorf("%s: mean queueing %v, want at most %v", c.name, queueing, limit)
 		}
 	}

@@ -39,7 +39,11 @@ func (s *Sender) paceRate() float64 {
 	if s.window.starting {
 		gain = paceGainStart
 	}
-	return max(paceFloor, gain*float64(s.window.size)/s.rtt.smoothed.Seconds())
+	rate := gain * float64(s.window.size) / s.rtt.smoothed.Seconds()
+	if s.window.calm && !s.window.starting {
+		rate = min(rate, calmPace*s.window.rate)
+	}
+	return max(paceFloor, rate)
 }
 
 func (s *Sender) paceBurst() time.Duration {

@@ -34,7 +34,7 @@ func (s *Sender) Estimate() Estimate {
 		return s.capped(e)
 	}
 	e.MinRTT = s.rtt.floor.get()
-	e.Base = s.baseDelay()
+	e.Base = s.idleDelay()
 	e.Recent = s.delay.recent()
 	if e.Starting {
 		// The rate is not known yet: what was seen last has to do.

@@ -68,6 +68,10 @@ type window struct {
 	drainUntil core.Time
 	drainSize  int
 
+	calm      bool
+	calmUntil core.Time
+	calmFloor int
+
 	history []point
 	rival   competitor
 	deliver int
@@ -79,7 +83,7 @@ type round struct {
 	start       core.Time
 	acked, lost int
 	samples     int
-	least       time.Duration
+	least, most time.Duration
 	rttSum      time.Duration
 }
 
@@ -90,7 +94,7 @@ type point struct {
 
 func (w *window) init() {
 	w.size, w.starting = startWindow, true
-	w.round.least = none
+	w.round.least, w.round.most = none, -none
 }
 
 // Guess is what a link could carry when it was last used.
@@ -120,13 +124,38 @@ func (w *window) effective() int {
 	return w.size
 }
 
-// target is the standing queue aimed at: enough for two full packets.
-func (w *window) target() time.Duration {
-	return max(targetFloor, time.Duration(2*segment/max(w.rate, 1000)*1e9))
+// target is the standing queue aimed at: enough for two full packets, and not
+// less than the idle jitter, which on a busy FIFO link is exceeded all the time.
+func (w *window) target(s *Sender) time.Duration {
+	if w.calm {
+		return max(calmTarget, w.packets(1), s.delay.idle)
+	}
+	return max(targetFloor, w.packets(2), w.noise(s))
 }
 
-// baseDelay is the one-way delay of an empty link, including its idle jitter.
+// packets is how long the link takes for n full packets.
+func (w *window) packets(n float64) time.Duration {
+	return time.Duration(n * segment / max(w.rate, 1000) * 1e9)
+}
+
+// noise is the delay above the least that is jitter and no queue.
+func (w *window) noise(s *Sender) time.Duration {
+	if w.calm {
+		return s.delay.idle
+	}
+	return max(s.delay.idle, s.delay.swing.value)
+}
+
+// baseDelay is the one-way delay above which a link has a queue.
 func (s *Sender) baseDelay() time.Duration {
+	if s.window.rival.active {
+		return s.window.rival.base
+	}
+	return s.delay.floor.get() + s.window.noise(s)
+}
+
+// idleDelay is the one-way delay of an empty link, including its idle jitter.
+func (s *Sender) idleDelay() time.Duration {
 	if s.window.rival.active {
 		return s.window.rival.base
 	}
@@ -148,11 +177,16 @@ func (w *window) update(now core.Time, s *Sender, r *sample) {
 	w.reports++
 	w.round.samples++
 	w.round.least = min(w.round.least, r.least)
+	w.round.most = max(w.round.most, r.delay)
+	w.calm = w.calm && now < w.calmUntil
 	w.round.rttSum += r.rtt
 	w.note(now, s)
 
-	target := w.target()
+	target := w.target(s)
 	queue := w.recentLeast() - s.baseDelay()
+	if w.calm {
+		queue = r.delay - s.baseDelay()
+	}
 	if r.least-s.baseDelay() < target/4 {
 		w.lastLow = now
 	}
@@ -226,13 +260,13 @@ func (w *window) start(now core.Time, s *Sender, r *sample, queue, target time.D
 // fill is the window that keeps a link of the given rate full with the target
 // queue.
 func (w *window) fill(rate float64, s *Sender, target time.Duration) int {
-	return int(rate * (s.rtt.floor.get() + s.delay.idle + target).Seconds())
+	return int(rate * (s.rtt.floor.get() + w.noise(s) + target).Seconds())
 }
 
 // emergency cuts between rounds when the queue has grown far over the target:
 // the link's rate has fallen.
 func (w *window) emergency(now core.Time, s *Sender, queue, target time.Duration) {
-	size := max(minWindow, w.fill(w.recentRate(), s, target))
+	size := max(w.floor(), w.fill(w.recentRate(), s, target))
 	if size >= w.size {
 		return
 	}
@@ -245,7 +279,7 @@ func (w *window) emergency(now core.Time, s *Sender, queue, target time.Duration
 }
 
 func (w *window) newRound(now core.Time, s *Sender) {
-	w.round = round{end: s.next, start: now, least: none}
+	w.round = round{end: s.next, start: now, least: none, most: -none}
 	w.limited, w.busy = false, w.limited || w.held
 	w.held = false
 }
@@ -292,20 +326,23 @@ func (w *window) takeRate(rate float64) {
 }
 
 func (w *window) adjust(now core.Time, s *Sender) {
-	target := w.target()
+	target := w.target(s)
 	queue := w.round.least - s.baseDelay()
+	if w.calm {
+		queue = w.round.most - s.baseDelay()
+	}
 	rtt := w.round.rttSum / time.Duration(w.round.samples)
 	lossShare := float64(w.round.lost) / float64(w.round.lost+w.round.acked+1)
 	switch {
 	case lossShare > roundLoss && queue > 3*target:
-		w.size = max(minWindow, int(lossCut*float64(w.size)))
+		w.size = max(w.floor(), int(lossCut*float64(w.size)))
 		w.quiet = 0
 	case queue > target+target/4:
 		if w.rival.cut(now, s, queue) {
 			return
 		}
 		share := max(maxCut, 1-float64(queue-target)/float64(rtt))
-		w.size = max(minWindow, int(share*float64(w.size)))
+		w.size = max(w.floor(), int(share*float64(w.size)))
 		w.rest = restRounds
 		w.quiet = 0
 	case queue < target*4/5 && w.limited:

@@ -56,6 +56,7 @@ func (s *Session) sendUrgent(out *Output) {
 		p := s.queue.TakeUrgent()
 		s.urgent.credit -= float64(len(p.Data))
 		s.counters.TxLowLatency++
+		l.tx.Calm(s.now)
 		links := sched.Of(l.id)
 		if p.Call {
 			links |= s.copyLink(l, len(p.Data))
