@@ -86,7 +86,10 @@ func TestDatagramsAreBounded(t *testing.T) {
 	if room := 2 * maxQueued / size; dropped < n-room || dropped == 0 {
 		t.Errorf("%d of %d dropped", dropped, n)
 	}
-	if len(client.datagrams.queue) > maxQueued {
-		t.Errorf("%d bytes wait", len(client.datagrams.queue))
+	g := &client.datagrams
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) > maxQueued {
+		t.Errorf("%d bytes wait", len(g.queue))
 	}
 }
