@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/multilink-vpn/multilink/core/qos"
 )
 
 func TestCommands(t *testing.T) {
@@ -38,4 +40,25 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s with %d bytes: %d %s, want %d with %s", c.name, len(c.body), w.Code, w.Body, c.code, c.want)
 		}
 	}
+}
+
+// FuzzCommandArguments: what a command does not understand is an error that its
+// user gets, and runs nothing.
+func FuzzCommandArguments(f *testing.F) {
+	for _, in := range []string{"", "{}", "[]", "{", `{"add":{"port":"443","priority":1}}`, `{"remove":-1}`, `{"remov":1}`, `{"at":1e99}`} {
+		f.Add([]byte(in))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		ran := false
+		got, err := commandOf(func(c QoSChange) (any, error) {
+			ran = true
+			if c.Add != nil {
+				_, _ = qos.Parse(*c.Add)
+			}
+			return true, nil
+		})(in)
+		if ran != (err == nil) || ran != (got != nil) {
+			t.Fatalf("%q: ran %v, %v, %v", in, ran, got, err)
+		}
+	})
 }

@@ -33,6 +33,8 @@ var eventNames = map[string]string{
 	"link recovered":     "it is heard again, and was never given up",
 	"link silent":        "nothing is heard for so long that the link is given up",
 	"link returned":      "a link that was given up is used again",
+	"transport changed":  "the link's datagrams take UDP or, where that is blocked, its control connection",
+	"path mtu changed":   "the largest outer packet that the link's path carries was found to be another; 0: all are carried",
 	"address changed":    "client: the link's address or interface is another one",
 	"role changed":       "client: the link is used for something else now",
 	"quota reached":      "client: the link has carried all it may until the reset day",
@@ -188,10 +190,14 @@ func logChanges(log *slog.Logger, changes []session.Change) {
 	for _, c := range changes {
 		link := c.Name
 		switch {
-		case c.Backups && c.Called:
+		case c.Kind == session.BackupsCalled:
 			log.Debug("backup called", "link", link)
-		case c.Backups:
+		case c.Kind == session.BackupsReleased:
 			log.Debug("backup released", "link", link)
+		case c.Kind == session.TransportChanged:
+			log.Info("transport changed", "link", link, "was", c.Was, "is", c.Is)
+		case c.Kind == session.PathMTUChanged:
+			log.Debug("path mtu changed", "link", link, "pmtu", c.PMTU)
 		case c.Is == "suspect":
 			log.Debug("link suspect", "link", link)
 		case c.Is == linkDown:

@@ -155,6 +155,7 @@ var linkMetrics = []struct {
 	{"rx_loss_ratio", "Share of recent datagrams lost, receiving.", prometheus.GaugeValue, func(l LinkStatus) float64 { return l.RxLoss }},
 	{"in_flight_bytes", "Bytes on their way.", prometheus.GaugeValue, func(l LinkStatus) float64 { return float64(l.InFlight) }},
 	{"window_bytes", "Bytes that may be on their way.", prometheus.GaugeValue, func(l LinkStatus) float64 { return float64(l.Window) }},
+	{"path_mtu_bytes", "Largest outer packet known to pass, sending; 0: no limit.", prometheus.GaugeValue, func(l LinkStatus) float64 { return float64(l.PMTU) }},
 	{"tx_bytes_total", "Bytes sent since the link came up, with all headers.", prometheus.CounterValue, func(l LinkStatus) float64 { return float64(l.TxBytes) }},
 	{"rx_bytes_total", "Bytes received since the link came up, with all headers.", prometheus.CounterValue, func(l LinkStatus) float64 { return float64(l.RxBytes) }},
 	{"tx_datagrams_total", "Datagrams sent since the link came up.", prometheus.CounterValue, func(l LinkStatus) float64 { return float64(l.TxDatagrams) }},
@@ -169,6 +170,7 @@ func (m metricWriter) link(l LinkStatus, client string) {
 	for _, state := range []string{"probing", "up", "suspect", linkDown} {
 		m.gauge("link_state", "1 for the state that the link is in.", yes(l.State == state), "client", client, "link", l.Name, "state", state)
 	}
+	m.gauge("link_transport", "1 for what carries the link's datagrams: udp or its control connection, tcp.", 1, "client", client, "link", l.Name, "transport", l.Transport)
 	m.gauge("link_role", "1 for the role that the link has.", 1, "client", client, "link", l.Name, "role", l.Role)
 	if q := l.Quota; q != nil {
 		m.gauge("link_quota_bytes", "What the link may carry in a period.", float64(q.Limit), "client", client, "link", l.Name)

@@ -12,7 +12,7 @@ import (
 
 func TestMetrics(t *testing.T) {
 	link := LinkStatus{
-		Link:    session.Link{Name: "wlan0", State: "up", Role: "backup", SRTT: 0.02, Rate: 8e6, Loss: 0.01, Window: 5000},
+		Link:    session.Link{Name: "wlan0", State: "up", Role: "backup", Transport: "tcp", PMTU: 1400, SRTT: 0.02, Rate: 8e6, Loss: 0.01, Window: 5000},
 		Control: controlUp, Quota: &QuotaStatus{Limit: 1000, Used: 10},
 	}
 	client := Status{
@@ -34,6 +34,8 @@ func TestMetrics(t *testing.T) {
 			`multilink_link_rate_bytes_per_second{client="",link="wlan0"} 1e+06`,
 			`multilink_link_state{client="",link="wlan0",state="up"} 1`,
 			`multilink_link_role{client="",link="wlan0",role="backup"} 1`,
+			`multilink_link_transport{client="",link="wlan0",transport="tcp"} 1`,
+			`multilink_link_path_mtu_bytes{client="",link="wlan0"} 1400`,
 			`multilink_link_quota_used_bytes{client="",link="wlan0"} 10`,
 			`multilink_dropped_total{reason="replay"} 3`, `multilink_dropped_total{reason="tun_short"} 2`,
 			`multilink_tx_packets_total 9`, `multilink_udp_write_too_big_total 1`, "go_goroutines ", "process_open_fds ",

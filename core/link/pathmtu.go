@@ -217,6 +217,19 @@ func (s *Sender) MTU() (size int, small bool) {
 	return s.mtu.size, s.mtu.small
 }
 
+// FoundMTU is the largest outer packet that the path was found to carry, in
+// bytes; 0: all that is of use. found is false while the search goes on.
+func (s *Sender) FoundMTU() (size int, found bool) {
+	m := &s.mtu
+	switch {
+	case m.size >= m.need:
+		return 0, true
+	case len(m.targets) > 0 || m.searching():
+		return 0, false
+	}
+	return m.size, true
+}
+
 // MTUProbeDue is when the path MTU is to be probed next.
 func (s *Sender) MTUProbeDue() core.Time { return s.mtu.due() }
 

@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -75,4 +76,31 @@ func TestParseAll(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
+}
+
+// FuzzParse: whatever is taken for a rule says so in words, gives itself back
+// as it was written, and decides about packets.
+func FuzzParse(f *testing.F) {
+	f.Add("192.0.2.0/24", "443", "tcp", "46", "up", 1, "")
+	f.Add("2001:db8::1", "5000-6000", "17", "ef", "", 0, "low")
+	f.Add("", "65536", "icmp", "-1", "both", 4, "high")
+	packets := [][]byte{ip("192.0.2.1", 443, 6, 46), ip("2001:db8::1", 5500, 17, 46), {}}
+	f.Fuzz(func(t *testing.T, address, port, protocol, dscp, direction string, priority int, latency string) {
+		text := Text{Address: address, Port: port, Protocol: protocol, DSCP: dscp, Direction: direction, Priority: priority, Latency: latency}
+		r, err := Parse(text)
+		if err != nil {
+			var field *FieldError
+			if !errors.As(err, &field) {
+				t.Fatalf("%T: %v", err, err)
+			}
+			return
+		}
+		if r.Text() != text || r.String() == "" {
+			t.Fatalf("%+v became %+v, %q", text, r.Text(), r)
+		}
+		rules := New([]Rule{r})
+		for _, p := range packets {
+			rules.Match(p, Up)
+		}
+	})
 }

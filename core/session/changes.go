@@ -2,32 +2,78 @@ package session
 
 import "github.com/multilink-vpn/multilink/core"
 
+// ChangeKind says what a Change is about.
+type ChangeKind uint8
+
+// The kinds.
+const (
+	StateChanged     ChangeKind = iota // of the link: Was and Is
+	BackupsCalled                      // this backup carries data
+	BackupsReleased                    // it does no more
+	TransportChanged                   // of the link's datagrams: Was and Is
+	PathMTUChanged                     // what the path carries: PMTU
+)
+
 // Change is news about a link, for people.
 type Change struct {
 	Link core.LinkID
 	Name string // of the link
-	// Was and Is are states of the link as in a Snapshot, which differ.
+	Kind ChangeKind
+	// Was and Is differ. They are as in a Snapshot.
 	Was, Is string
-	// Backups says that it is not the state of a link that has changed, but
-	// whether backups carry data: as Called says.
-	Backups, Called bool
+	// PMTU is the largest outer packet that the path was found to carry in the
+	// sending direction, in bytes; 0: all that the tunnel sends.
+	PMTU int
+}
+
+// told is what Changes have told of a link.
+type told struct {
+	health health
+	stream bool
+	pmtu   int
 }
 
 // tell adds to an output what has changed since the last one.
 func (s *Session) tell(out *Output) {
 	for _, l := range s.order {
-		if l.health != l.told {
-			out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Was: l.told.String(), Is: l.health.String()})
-			l.told = l.health
-		}
+		s.tellLink(l, out)
 	}
 	if s.backups == s.toldBackups {
 		return
 	}
 	s.toldBackups = s.backups
+	kind := BackupsReleased
+	if s.backups {
+		kind = BackupsCalled
+	}
 	for _, l := range s.order {
 		if l.policy.Role == Backup && l.usable() {
-			out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Backups: true, Called: s.backups})
+			out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Kind: kind})
 		}
 	}
+}
+
+func (s *Session) tellLink(l *linkState, out *Output) {
+	t := &l.told
+	if l.health != t.health {
+		out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Was: t.health.String(), Is: l.health.String()})
+		t.health = l.health
+	}
+	if l.streaming() != t.stream {
+		was := transport(t.stream)
+		t.stream = l.streaming()
+		out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Kind: TransportChanged, Was: was, Is: transport(t.stream)})
+	}
+	if size, found := l.tx.FoundMTU(); found && size != t.pmtu {
+		t.pmtu = size
+		out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Kind: PathMTUChanged, PMTU: size})
+	}
+}
+
+// transport is what carries a link's datagrams.
+func transport(stream bool) string {
+	if stream {
+		return "tcp"
+	}
+	return "udp"
 }

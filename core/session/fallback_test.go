@@ -55,6 +55,17 @@ func TestUDPBlockedOnTheOnlyLink(t *testing.T) {
 	if gap := w.longestGap(client); gap > 100*time.Millisecond {
 		t.Errorf("nothing came for %v while UDP worked", gap)
 	}
+	for i, e := range w.ends {
+		var told []string
+		for _, c := range e.changes {
+			if c.Kind == TransportChanged {
+				told = append(told, c.Was+">"+c.Is)
+			}
+		}
+		if want := []string{"udp>tcp", "tcp>udp"}; !slices.Equal(told, want) {
+			t.Errorf("end %d told %q, want %q", i, told, want)
+		}
+	}
 }
 
 // TestUDPBlockedFromTheBeginning: a link that never had UDP comes up.

@@ -16,7 +16,7 @@ type linkState struct {
 	policy  Policy
 	quality quality
 	health  health
-	told    health // that a Change has told of
+	told    told
 	peer    uint32 // receiver index to send under
 
 	tx     *link.Sender

@@ -45,8 +45,18 @@ func TestPathMTUIsFoundByProbing(t *testing.T) {
 		w.run(4 * time.Second)
 		w.wantAll(n)
 		for i, e := range w.ends {
-			if got := e.s.Snapshot(w.now).Links[0].PMTU; got < c.least || got > c.most {
+			got := e.s.Snapshot(w.now).Links[0].PMTU
+			if got < c.least || got > c.most {
 				t.Errorf("mtu %d: end %d found %d", c.mtu, i, got)
+			}
+			told := fullSize
+			for _, news := range e.changes {
+				if news.Kind == PathMTUChanged {
+					told = news.PMTU
+				}
+			}
+			if c.mtu >= 1280 && told != got {
+				t.Errorf("mtu %d: end %d told of %d, found %d", c.mtu, i, told, got)
 			}
 		}
 	}

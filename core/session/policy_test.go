@@ -146,9 +146,10 @@ func TestChangesAreTold(t *testing.T) {
 	var got []string
 	called := false
 	for _, c := range w.ends[server].changes {
-		if c.Backups {
-			called = called || c.Link == 1 && c.Called
-		} else if c.Link == 0 {
+		switch {
+		case c.Kind == BackupsCalled:
+			called = called || c.Link == 1
+		case c.Kind == StateChanged && c.Link == 0:
 			got = append(got, c.Was+">"+c.Is)
 		}
 	}

@@ -173,10 +173,8 @@ func (l *linkState) snapshot(fastest time.Duration) Link {
 		Acked: tx.Acked, Lost: tx.Lost, SpuriousLost: tx.SpuriousLost, BlackHoles: tx.BlackHoles,
 	}
 	v.PMTU, _ = l.tx.MTU()
-	v.Transport = "udp"
-	if l.streaming() {
-		v.Transport = "tcp"
-	} else if l.paths.known {
+	v.Transport = transport(l.streaming())
+	if !l.streaming() && l.paths.known {
 		v.Remote = l.paths.current.Remote.String()
 	}
 	if e.Known {
