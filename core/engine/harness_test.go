@@ -181,7 +181,10 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 		listenTCP: func(a netip.AddrPort) (net.Listener, error) {
 			return net.Listen("tcp", a.String())
 		},
-		openUDP: w.datagrams.Open,
+		openUDP: func(o underlay.Options, _ int) ([]underlay.Conn, error) {
+			c, err := w.datagrams.Open(o) // in memory one socket serves all
+			return []underlay.Conn{c}, err
+		},
 	}
 	p := start(w.t, s.Run)
 	p.tun, p.host, p.log = end, h, log
@@ -190,7 +193,7 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 	case err := <-p.done:
 		w.t.Fatalf("server: %v", err)
 	}
-	w.port = s.udp.LocalAddr().Port()
+	w.port = s.udp[0].LocalAddr().Port()
 	return &testServer{p, s}
 }
 

@@ -40,7 +40,7 @@ type serverDeps struct {
 	openHost  func(stateDir, tun string) (host, error)
 	openTUN   func(tun.Options) (tun.Device, error)
 	listenTCP func(netip.AddrPort) (net.Listener, error)
-	openUDP   func(underlay.Options) (underlay.Conn, error)
+	openUDP   func(o underlay.Options, n int) ([]underlay.Conn, error)
 }
 
 func realServer() serverDeps {
@@ -49,7 +49,7 @@ func realServer() serverDeps {
 		openHost:  openRealHost,
 		openTUN:   tun.Open,
 		listenTCP: underlay.ListenTCP,
-		openUDP:   underlay.Open,
+		openUDP:   underlay.OpenGroup,
 	}
 }
 

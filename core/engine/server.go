@@ -38,7 +38,7 @@ type Server struct {
 
 	// Set by Run before anything else runs.
 	device   *device
-	udp      underlay.Conn
+	udp      sockets
 	listener *control.Listener
 	leases   *leases
 	serving  sync.WaitGroup
@@ -89,7 +89,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 	var running sync.WaitGroup
 	running.Go(s.readTUN)
-	running.Go(s.readUDP)
+	for _, c := range s.udp {
+		running.Go(func() { s.readUDP(c) })
+	}
 	s.setState(Up, "")
 	s.log.Info("serving", "listen", s.listener.Addr().String(), "tun", s.device.Name(), "pool", s.pools.String(),
 		"public_key", public.String())
@@ -172,7 +174,7 @@ func (s *Server) openSockets(undo *undoList) error {
 	if a, ok := tcp.Addr().(*net.TCPAddr); ok { // port 0: the one that was chosen
 		local = netip.AddrPortFrom(local.Addr(), uint16(a.Port))
 	}
-	s.udp, err = s.deps.openUDP(underlay.Options{Listen: local, Mode: underlay.Mode(s.cfg.Underlay.Mode)})
+	s.udp, err = s.deps.openUDP(underlay.Options{Listen: local, Mode: underlay.Mode(s.cfg.Underlay.Mode)}, udpSockets())
 	if err != nil {
 		return explainListen("UDP", local, err)
 	}
@@ -242,11 +244,12 @@ func (s *Server) routePackets(packets []core.Packet) {
 	flush(len(packets))
 }
 
-// readUDP takes datagrams to the links of their receiver indices.
-func (s *Server) readUDP() {
+// readUDP takes datagrams from one of the sockets to the links of their
+// receiver indices.
+func (s *Server) readUDP(socket underlay.Conn) {
 	var batch underlay.Batch
 	for {
-		if err := s.udp.Read(&batch); err != nil {
+		if err := socket.Read(&batch); err != nil {
 			s.readEnded("UDP socket", err)
 			return
 		}

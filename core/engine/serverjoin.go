@@ -92,7 +92,7 @@ func (s *Server) attach(l *serverLink, hello control.Hello, keys seal.LinkKeys) 
 	err = c.driver.AddLink(session.LinkConfig{
 		ID: l.id, Name: l.name, SendKey: keys.ServerToClient, ReceiveKey: keys.ClientToServer,
 		PeerIndex: hello.ReceiverIndex, Policy: ruled(hello.Rules),
-	}, &carrier{s.udp, l.conn, &s.counters.streamFull}, func(error) { s.counters.sendErrors.Add(1) })
+	}, &carrier{s.udp.of(l.index), l.conn, &s.counters.streamFull}, func(error) { s.counters.sendErrors.Add(1) })
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (s *Server) welcome(l *serverLink) control.Welcome {
 		Address4: c.address[0], Address6: c.address[1],
 		Gateway4: s.gateway[0].Addr(), Gateway6: s.gateway[1].Addr(),
 		MTU: c.mtu, DNS: s.cfg.DNS, ReceiverIndex: l.index,
-		UDPPort: s.udp.LocalAddr().Port(), Suite: l.suite.String(), Strategy: c.strategy,
+		UDPPort: s.udp[0].LocalAddr().Port(), Suite: l.suite.String(), Strategy: c.strategy,
 	}
 }
 

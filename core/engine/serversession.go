@@ -12,7 +12,6 @@ import (
 	"github.com/multilink-vpn/multilink/core/qos"
 	"github.com/multilink-vpn/multilink/core/seal"
 	"github.com/multilink-vpn/multilink/core/session"
-	"github.com/multilink-vpn/multilink/core/underlay"
 )
 
 // serverSession is a client of the server. The server's lock guards what is
@@ -58,7 +57,7 @@ func (c *serverSession) addresses() []netip.Addr {
 }
 
 // status describes the client; with the server's lock held.
-func (c *serverSession) status(info underlay.Info) ClientStatus {
+func (c *serverSession) status(udp sockets) ClientStatus {
 	snap := c.driver.Snapshot()
 	st := ClientStatus{Name: c.name, Key: c.key.String(), Links: []LinkStatus{}}
 	st.SessionStatus = SessionStatus{
@@ -69,7 +68,7 @@ func (c *serverSession) status(info underlay.Info) ClientStatus {
 	for id, l := range c.links {
 		ls := LinkStatus{
 			Link: findLink(snap, id), Address: l.conn.LocalAddr().String(),
-			Underlay: info, Control: controlUp, Since: age(l.since),
+			Underlay: udp.of(l.index).Info(), Control: controlUp, Since: age(l.since),
 		}
 		ls.Name = l.name
 		st.Links = append(st.Links, ls)

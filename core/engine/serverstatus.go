@@ -21,14 +21,15 @@ func (s *Server) Status() Status {
 		return st // the rest does not exist yet
 	}
 	st.TUN.Info = s.device.Info()
-	st.Listen = s.udp.LocalAddr().String()
+	st.Listen = s.udp[0].LocalAddr().String()
 	st.Counters.addStruct(tunPrefix, s.device.Counters())
-	st.Counters.addStruct(udpPrefix, s.udp.Counters())
+	for _, c := range s.udp {
+		st.Counters.addStruct(udpPrefix, c.Counters())
+	}
 	st.Counters.addStruct(controlPrefix, s.listener.Counters())
 	st.Counters.add(s.past)
-	info := s.udp.Info()
 	for _, c := range s.sessions {
-		cs := c.status(info)
+		cs := c.status(s.udp)
 		st.Counters.addStruct("", cs.Counters)
 		st.Clients = append(st.Clients, cs)
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	Mark uint32
 	// Mode is ModeAuto when empty.
 	Mode Mode
+
+	shared bool // with other sockets of this process, see OpenGroup
 }
 
 // Conn is a UDP socket. Its methods may be called at the same time.
@@ -102,4 +104,25 @@ func Open(o Options) (Conn, error) {
 	}
 	_ = s.udp.Close()
 	return nil, err
+}
+
+// OpenGroup opens n sockets of a server on one port. The kernel gives what comes
+// from one address and port to one of them, always the same (SO_REUSEPORT), so
+// that n readers share the work and no path's datagrams change places. It does
+// not matter which of them sends.
+func OpenGroup(o Options, n int) ([]Conn, error) {
+	o.shared = n > 1
+	group := make([]Conn, 0, n)
+	for range n {
+		c, err := Open(o)
+		if err != nil {
+			for _, c := range group {
+				_ = c.Close()
+			}
+			return nil, err
+		}
+		group = append(group, c)
+		o.Listen = netip.AddrPortFrom(o.Listen.Addr(), c.LocalAddr().Port()) // port 0: the one that was chosen
+	}
+	return group, nil
 }

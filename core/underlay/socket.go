@@ -68,7 +68,7 @@ func (s *socket) dial(o Options) error {
 }
 
 func (s *socket) listen(o Options) error {
-	lc := net.ListenConfig{Control: prepare(bindTo(o), setUDP, setPacketInfo)}
+	lc := net.ListenConfig{Control: prepare(bindTo(o), setUDP, setPacketInfo, share(o))}
 	c, err := listenAny(o.Listen, func(network, address string) (net.PacketConn, error) {
 		return lc.ListenPacket(context.Background(), "udp"+network, address)
 	})

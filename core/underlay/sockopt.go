@@ -81,6 +81,19 @@ func setUDP(fd int, v6 bool) error {
 	return nil
 }
 
+// share lets the sockets of a group have one port.
+func share(o Options) func(fd int, v6 bool) error {
+	return func(fd int, _ bool) error {
+		if !o.shared {
+			return nil
+		}
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return fmt.Errorf("set SO_REUSEPORT: %w", err)
+		}
+		return nil
+	}
+}
+
 // setBuffer sets a queue's size, beyond the system's limit where that is
 // permitted. A smaller queue is no error; Info shows it.
 func setBuffer(fd, force, plain int) {

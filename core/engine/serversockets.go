@@ -1,0 +1,32 @@
+package engine
+
+import (
+	"errors"
+	"runtime"
+
+	"github.com/multilink-vpn/multilink/core/underlay"
+)
+
+// maxSockets bounds the server's sockets: each has a reader with a megabyte for
+// what it reads.
+const maxSockets = 8
+
+// udpSockets is how many sockets a server opens, so that it can work for
+// several clients at once: one for each processor.
+func udpSockets() int { return min(runtime.GOMAXPROCS(0), maxSockets) }
+
+// sockets are those of a server, all on one port.
+type sockets []underlay.Conn
+
+// of is the socket over which a link sends: always the same, for order, and
+// not one for all, which would have them wait for one another.
+func (s sockets) of(index uint32) underlay.Conn { return s[index%uint32(len(s))] }
+
+// Close closes all of them.
+func (s sockets) Close() error {
+	var errs []error
+	for _, c := range s {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,116 @@
+package underlay
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/multilink-vpn/multilink/core"
+)
+
+// came is what one socket of a group received from one client.
+type came struct {
+	socket int
+	next   uint64
+}
+
+// TestGroupSharesClients has many clients send to a group of sockets: the work
+// is shared, and what one client sends stays in order at one socket.
+func TestGroupSharesClients(t *testing.T) {
+	const sockets, clients, each = 4, 64, 20
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			group, err := OpenGroup(Options{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Mode: v.mode}, sockets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var (
+				mu      sync.Mutex
+				found   = map[netip.AddrPort]*came{}
+				left    = clients * each
+				all     = make(chan struct{})
+				reading sync.WaitGroup
+			)
+			take := func(socket int, d core.Datagram) {
+				mu.Lock()
+				defer mu.Unlock()
+				c := found[d.Path.Remote]
+				if c == nil {
+					c = &came{socket: socket}
+					found[d.Path.Remote] = c
+				}
+				if n := binary.BigEndian.Uint64(d.Data); c.socket != socket || c.next != n {
+					t.Errorf("%v: number %d at socket %d, want %d at %d", d.Path.Remote, n, socket, c.next, c.socket)
+				}
+				c.next++
+				if left--; left == 0 {
+					close(all)
+				}
+			}
+			for i, c := range group {
+				reading.Go(func() {
+					for b := new(Batch); c.Read(b) == nil; {
+						for _, d := range b.Datagrams {
+							take(i, d)
+						}
+					}
+				})
+			}
+			for range clients {
+				c, err := net.Dial("udp", group[0].LocalAddr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				for n := range uint64(each) {
+					if _, err := c.Write(binary.BigEndian.AppendUint64(nil, n)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			<-all
+			used := map[int]int{}
+			for _, c := range group {
+				_ = c.Close()
+			}
+			reading.Wait()
+			for _, c := range found {
+				used[c.socket]++
+			}
+			if len(used) != sockets {
+				t.Errorf("clients by socket: %v", used)
+			}
+		})
+	}
+}
+
+// TestGroupIsAPort: the sockets of a group have one port, of which another
+// process's ordinary socket gets no share, and a group that cannot be opened
+// leaves nothing open.
+func TestGroupIsAPort(t *testing.T) {
+	group, err := OpenGroup(Options{Listen: netip.MustParseAddrPort("127.0.0.1:0")}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := group[0].LocalAddr()
+	for _, c := range group {
+		if c.LocalAddr() != at {
+			t.Errorf("%v, want %v", c.LocalAddr(), at)
+		}
+		defer c.Close()
+	}
+	if c, err := Open(Options{Listen: at}); err == nil {
+		c.Close()
+		t.Error("an ordinary socket was given the port of a group")
+	}
+	alone, err := Open(Options{Listen: netip.MustParseAddrPort("127.0.0.1:0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alone.Close()
+	if _, err := OpenGroup(Options{Listen: alone.LocalAddr()}, 2); err == nil {
+		t.Error("a group was given a port in use")
+	}
+}
