@@ -314,11 +314,3 @@ func (q *Queue) LastSequence(id core.LinkID, bucket uint8) (uint16, bool) {
 
 // Turn is the bucket whose turn it is. A packet must be Waiting.
 func (q *Queue) Turn() uint8 { return q.turn().id }
-
-// Backlog is the number of bytes of a bucket that wait.
-func (q *Queue) Backlog(bucket uint8) int {
-	if b := q.buckets[bucket]; b != nil {
-		return b.bytes
-	}
-	return 0
-}

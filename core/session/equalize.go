@@ -1,7 +1,6 @@
 package session
 
 import (
-	"math"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
@@ -19,29 +18,28 @@ import (
 // seconds (draft-ietf-ccwg-bbr, section 4.3.4): were the round trip to grow
 // more than that, the rate would spiral down until the ten seconds are over.
 // Then it pauses for 200 ms to measure anew. So a flow that fills the first link
-// is held from shortly before its next pause is due, and let go when the pause
-// does not come or nothing is gained.
+// and has paused like that is held from shortly before its next pause is due, and
+// let go when the pause does not come or nothing is gained.
 const (
 	equalizeTick  = 100 * time.Millisecond
 	equalizeAfter = 9300 * time.Millisecond // since the flow began or last paused
 	equalizeBrief = 500 * time.Millisecond  // a pause is over by then
 	equalizePause = 1500 * time.Millisecond // within which it must pause
+	equalizeBack  = 2500 * time.Millisecond // after which it must be near its old rate
 	equalizeTrial = 8 * time.Second         // within which it must gain
 	equalizeAgain = 60 * time.Second        // until the next trial of one that did not
 	equalizeMost  = 400 * time.Millisecond  // longest hold
 	equalizeLeast = 5 * time.Millisecond    // a difference not worth it
 
 	fullShare   = 0.75 // of the first link's rate: it is used up
-	filledShare = 0.5  // of the ticks since the last pause: it is used up, with no backlog
+	filledShare = 0.8  // of the ticks since the last pause: it is used up
 	roomShare   = 0.5  // of a link's window: in flight when it could carry more
+	backShare   = 0.7  // of what was sent before
 	gainShare   = 1.05 // of what was sent before: holding was worth it
 	slowShare   = 0.05 // of the fastest link's rate: too slow to wait for
 	pauseShare  = 0.3  // of the flow's rate: it pauses
 	bulkShare   = 0.1  // of all bytes: a flow that counts
 )
-
-// emptyTime of the first link's rate is a backlog that is as good as none.
-const emptyTime = 4 * time.Millisecond
 
 // equalizeFlows bounds the flows looked at: more than these share a full link
 // with too small shares to matter.
@@ -60,29 +58,28 @@ type equalizer struct {
 type bulkFlow struct {
 	bucket uint8         // wire.Unordered: none
 	bytes  int           // sent since the last tick
-	least  int           // backlog since the last tick, at its lowest
 	usual  float64       // bytes a tick, averaged
 	probes bool          // it has paused as BBR does
 	ticks  int           // since it began or paused
-	filled int           // of them, those in which it filled the first link without a backlog
+	filled int           // of them, those in which the first link was full
 	calm   time.Duration // since it began or paused
 
 	held   bool
 	paused bool      // since it is held
 	began  core.Time // when holding began
+	speed  float64   // bytes/s over all links, averaged, while it is held
 	before float64   // bytes/s over all links when holding began
 	gained core.Time // when holding began or was last worth it
 	barred core.Time // until when it is not tried again
 }
 
 // note takes in that a packet of a bucket has left.
-func (q *equalizer) note(bucket uint8, size, waiting int) {
+func (q *equalizer) note(bucket uint8, size int) {
 	var free *bulkFlow
 	for i := range q.flows {
 		f := &q.flows[i]
 		if f.bucket == bucket {
 			f.bytes += size
-			f.least = min(f.least, waiting)
 			return
 		}
 		if f.bucket == wire.Unordered || f.usual < 1 && f.bytes == 0 {
@@ -90,7 +87,7 @@ func (q *equalizer) note(bucket uint8, size, waiting int) {
 		}
 	}
 	if free != nil {
-		*free = bulkFlow{bucket: bucket, bytes: size, least: waiting}
+		*free = bulkFlow{bucket: bucket, bytes: size}
 	}
 }
 
@@ -199,7 +196,6 @@ func (s *Session) equalize() {
 		t.span = max(t.span, q.holds[l.ID])
 		t.room = t.room || roomy(l)
 		if l.ID == q.first {
-			t.empty = emptyTime.Seconds() * l.Rate
 			t.full = !roomy(l) && sent >= fullShare*l.Rate*past.Seconds()
 		}
 	}
@@ -223,7 +219,6 @@ type tick struct {
 	span  time.Duration // between the fastest and the slowest link
 	full  bool          // the first link was used up
 	room  bool          // another could carry more
-	empty float64       // bytes of backlog that are as good as none
 }
 
 // tick decides about one flow.
@@ -232,7 +227,7 @@ func (f *bulkFlow) tick(now core.Time, t *tick) {
 	f.usual += (float64(f.bytes) - f.usual) / 8
 	f.calm += t.past
 	f.ticks++
-	if t.full && t.room && (f.probes || float64(f.least) <= t.empty) && float64(f.bytes) >= bulkShare*t.total {
+	if t.full && t.room && float64(f.bytes) >= bulkShare*t.total {
 		f.filled++
 	}
 	speed := t.total / t.past.Seconds()
@@ -243,19 +238,22 @@ func (f *bulkFlow) tick(now core.Time, t *tick) {
 		if speed >= gainShare*f.before {
 			f.gained = now
 		}
-		if wait := now.Sub(f.gained); !f.paused && wait > equalizePause || wait > equalizeTrial {
+		f.speed += (speed - f.speed) / 4
+		wait := now.Sub(f.began)
+		if !f.paused && wait > equalizePause || wait > equalizeBack && f.speed < backShare*f.before ||
+			now.Sub(f.gained) > equalizeTrial {
 			f.held, f.barred = false, now.Add(equalizeAgain)
 		}
 	case pauses:
 		f.probes = f.calm >= equalizeAfter || f.probes && f.calm < equalizeBrief
 		f.calm, f.ticks, f.filled, f.before = 0, 0, 0, 0
-	case f.calm >= equalizeAfter && t.span >= equalizeLeast && now >= f.barred &&
+	case f.calm >= equalizeAfter && t.span >= equalizeLeast && now >= f.barred && f.probes &&
 		float64(f.filled) >= filledShare*float64(f.ticks):
-		f.held, f.paused, f.began, f.gained = true, false, now, now
+		f.held, f.paused, f.began, f.gained, f.speed = true, false, now, now, f.before
 	default:
 		f.before += (speed - f.before) / float64(f.ticks)
 	}
-	f.bytes, f.least = 0, math.MaxInt
+	f.bytes = 0
 }
 
 // held is how many flows are held.

@@ -12,8 +12,8 @@ import (
 func play(ticks int, next func(i int, f *bulkFlow, t *tick)) (held []int) {
 	f := bulkFlow{bucket: 1}
 	for i := range ticks {
-		t := tick{past: equalizeTick, span: 100 * time.Millisecond, full: true, room: true, empty: 25_000}
-		f.bytes, f.least = 600_000, 0
+		t := tick{past: equalizeTick, span: 100 * time.Millisecond, full: true, room: true}
+		f.bytes = 600_000
 		next(i, &f, &t)
 		t.total += float64(f.bytes)
 		f.tick(core.Time(i)*core.Time(equalizeTick), &t)
@@ -43,21 +43,23 @@ func TestEqualizeAuto(t *testing.T) {
 		first, last int // tick; -1: never
 	}{
 		{"a sender that pauses when it should and gains", 300, func(i int, f *bulkFlow, t *tick) {
-			if !bbr(i, f) && i > 11*second {
-				f.bytes = 1_200_000
-			}
-		}, after - 1, 299},
-		{"one that does not pause is let go", 300, func(int, *bulkFlow, *tick) {},
-			after - 1, after - 1 + int(equalizePause/equalizeTick)},
-		{"one that gains nothing is let go", 300, func(i int, f *bulkFlow, t *tick) { bbr(i, f) },
-			after - 1, after - 1 + int(equalizeTrial/equalizeTick)},
-		{"one with a backlog needs no help", 300, func(i int, f *bulkFlow, t *tick) { f.least = 100_000 }, -1, -1},
-		{"one with a backlog that pauses like BBR", 300, func(i int, f *bulkFlow, t *tick) {
-			f.least = 100_000
 			if !bbr(i, f) && i > 21*second {
 				f.bytes = 1_200_000
 			}
 		}, 10*second + after - 1, 299},
+		{"one that pauses once is let go", 300, func(i int, f *bulkFlow, t *tick) {
+			if i < 11*second {
+				bbr(i, f)
+			}
+		}, 10*second + after - 1, 10*second + after - 1 + int(equalizePause/equalizeTick)},
+		{"one that gains nothing is let go", 400, func(i int, f *bulkFlow, t *tick) { bbr(i, f) },
+			10*second + after - 1, 10*second + after - 1 + int(equalizeTrial/equalizeTick)},
+		{"one that comes to a fraction of its rate", 300, func(i int, f *bulkFlow, t *tick) {
+			if !bbr(i, f) && i > 10*second+after+2 {
+				f.bytes = 150_000
+			}
+		}, 10*second + after - 1, 10*second + after - 1 + int(equalizeBack/equalizeTick)},
+		{"one that does not pause", 300, func(int, *bulkFlow, *tick) {}, -1, -1},
 		{"the first link is not used up", 300, func(i int, f *bulkFlow, t *tick) { t.full = false }, -1, -1},
 		{"no link has room", 300, func(i int, f *bulkFlow, t *tick) { t.room = false }, -1, -1},
 		{"the links do not differ", 300, func(i int, f *bulkFlow, t *tick) { t.span = time.Millisecond }, -1, -1},
@@ -117,7 +119,7 @@ func TestEqualizeLevel(t *testing.T) {
 func TestEqualizeBound(t *testing.T) {
 	var q equalizer
 	for i := range 3 * equalizeFlows {
-		q.note(uint8(1+i), 1000, 0)
+		q.note(uint8(1+i), 1000)
 	}
 	if q.flows[0].bucket == 0 || q.held() != 0 {
 		t.Errorf("flows %+v", q.flows)
@@ -128,7 +130,7 @@ func TestEqualizeBound(t *testing.T) {
 	for i := range q.flows {
 		q.flows[i].usual, q.flows[i].bytes = 0, 0
 	}
-	q.note(200, 1000, 0)
+	q.note(200, 1000)
 	found := false
 	for i := range q.flows {
 		found = found || q.flows[i].bucket == 200
