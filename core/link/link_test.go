@@ -74,7 +74,7 @@ func TestAckTiming(t *testing.T) {
 		t.Fatal("due before anything came")
 	}
 	r.Received(t0, 0, 100, true)
-	if want := t0.Add(ackDelay); r.AckDue() != want {
+	if want := t0.Add(AckDelay); r.AckDue() != want {
 		t.Errorf("due at %d after one datagram, want %d", r.AckDue(), want)
 	}
 	for n := range uint64(ackEvery) {

@@ -7,13 +7,15 @@ import (
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
+// AckDelay is how long the first datagram waits for its report at most.
+const AckDelay = 5 * time.Millisecond
+
 // Acknowledgement timing: a report is due when ackEvery datagrams wait for one
-// and the last is ackGap ago, when the first has waited ackDelay, or at once
+// and the last is ackGap ago, when the first has waited AckDelay, or at once
 // when a gap shows.
 const (
 	ackEvery = 16
 	ackGap   = time.Millisecond
-	ackDelay = 5 * time.Millisecond
 )
 
 // Receiver is the receiving half of a link: what arrived, and what of it is
@@ -155,9 +157,9 @@ func (r *Receiver) AckDue() core.Time {
 	case r.urgent:
 		return 0
 	case r.waiting >= ackEvery:
-		return min(r.acked.Add(ackGap), r.since.Add(ackDelay))
+		return min(r.acked.Add(ackGap), r.since.Add(AckDelay))
 	}
-	return r.since.Add(ackDelay)
+	return r.since.Add(AckDelay)
 }
 
 // Pending tells whether the peer waits for a report.

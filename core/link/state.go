@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/packet"
 )
 
 // Estimate is what the sending half believes of its link.
@@ -78,6 +79,20 @@ func (s *Sender) Silence(now core.Time) time.Duration {
 
 // LastAck is when something new was last acknowledged; 0: never.
 func (s *Sender) LastAck() core.Time { return s.lastAck }
+
+// Outstanding tells whether the fate of a number is unknown.
+func (s *Sender) Outstanding(number uint64) bool {
+	return number >= s.base && number < s.next && s.records[int(number-s.base)+s.head].fate == outstanding
+}
+
+// Held is the packet that a number whose fate is unknown carries; nil when there
+// is none. The reference stays with the sender.
+func (s *Sender) Held(number uint64) *packet.Packet {
+	if !s.Outstanding(number) {
+		return nil
+	}
+	return s.records[int(number-s.base)+s.head].held
+}
 
 // Stats returns the counts of the receiving half.
 func (r *Receiver) Stats() ReceiverStats { return r.stats }

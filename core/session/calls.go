@@ -83,24 +83,38 @@ func (s *Session) mayHurry(n int) bool {
 	return false
 }
 
-// copyLink returns the links that carry a call's packet beside l, which is the
-// quickest: none while l can be trusted.
-func (s *Session) copyLink(l *linkState, n int) sched.Set {
-	e := l.tx.Estimate()
-	silent := l.health == suspect || l.doubted > 0 && s.now.Sub(l.doubted) < wary
-	if !silent && e.Loss <= doubleLoss {
-		return 0
+// distrusted tells whether a call on l is sent twice: l is silent or was, loses,
+// or answers late.
+func (s *Session) distrusted(l *linkState) bool {
+	wasSilent := l.doubted > 0 && s.now.Sub(l.doubted) < wary
+	return l.health == suspect || wasSilent || l.tx.Estimate().Loss > doubleLoss || l.hedging()
+}
+
+// secure returns the links beside l that carry the packet of a call, of n bytes,
+// which l is about to carry. One that l carries alone is watched.
+func (s *Session) secure(l *linkState, n int) sched.Set {
+	if s.distrusted(l) {
+		if second := s.copyLink(l, n); second != nil {
+			return sched.Of(second.id)
+		}
 	}
+	l.hedge.sent(s.now, l.tx.NextNumber())
+	return 0
+}
+
+// copyLink returns the link that carries a copy of n bytes of a call on l: nil
+// when there is none, or none that may carry more copies.
+func (s *Session) copyLink(l *linkState, n int) *linkState {
 	second := s.quickest(l)
 	if second == nil {
-		return 0
+		return nil
 	}
 	rate := callShare * second.tx.Estimate().Rate
 	if !s.calls.copies.take(s.now, rate, max(rate*copyBurst.Seconds(), copyBurstLeast), n) {
-		return 0
+		return nil
 	}
 	s.counters.CallCopies++
-	return sched.Of(second.id)
+	return second
 }
 
 // trimCalls gives memory back now and then.

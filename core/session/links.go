@@ -31,6 +31,7 @@ type linkState struct {
 	silentFrom core.Time // when it went down
 	doubted    core.Time // when it was last suspect or down
 	gaps       []gap
+	hedge      hedge
 	fallback   fallback
 }
 

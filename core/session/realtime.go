@@ -59,7 +59,7 @@ func (s *Session) sendUrgent(out *Output) {
 		l.tx.Calm(s.now)
 		links := sched.Of(l.id)
 		if p.Call {
-			links |= s.copyLink(l, len(p.Data))
+			links |= s.secure(l, len(p.Data))
 		}
 		s.sendOn(links, p, out)
 		s.refreshAll(links)

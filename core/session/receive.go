@@ -154,6 +154,7 @@ func (h *frameHandler) HandleAck(a *wire.Ack) {
 		return
 	}
 	s.lost = about.tx.Acked(s.now, a, s.lost[:0])
+	about.hedge.answered(about.tx)
 	s.answeredProbe(about)
 	s.repair(about, h.out)
 }

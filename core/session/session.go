@@ -154,7 +154,7 @@ func (s *Session) beginBody() []byte { return wire.AppendFrames(s.report[:0]) }
 func (s *Session) NextTimeout() core.Time {
 	t := min(s.reseq.NextTimeout(), s.halves.nextTimeout())
 	for _, l := range s.order {
-		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.mtuDue(), l.fallbackDue(s.now), l.paths.nextTimeout())
+		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.hedgeDue(), l.mtuDue(), l.fallbackDue(s.now), l.paths.nextTimeout())
 	}
 	if !s.queue.Empty() || len(s.stranded) > 0 {
 		t = min(t, s.wake, s.expireDue())
@@ -169,6 +169,9 @@ func (s *Session) HandleTimeout(now core.Time, out *Output) {
 		s.lost = l.tx.HandleTimeout(now, s.lost[:0])
 		s.repair(l, out)
 		s.judge(l, out)
+		if l.hedgeDue() <= now {
+			s.hedgeCalls(l, out)
+		}
 		s.challengeAgain(l, out)
 		if s.probeDue(l) <= now {
 			s.probe(l, out)
@@ -211,6 +214,7 @@ func (s *Session) trim() {
 	s.arrival = reseq.Arrival{}
 	for _, l := range s.order {
 		l.tx.Trim()
+		l.hedge.trim()
 	}
 	s.trimCalls()
 }

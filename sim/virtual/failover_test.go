@@ -65,10 +65,15 @@ var failovers = []failover{
 	{"stream-link-deleted", nil, swapped, "call.down.stall", 0.12},
 	{"link-returns", returns, swapped, "dl.regained", 2},
 	{"stream-carrier-lost", nil, swapped, "call.down.stall", 0.12},
+	{"call-link-silent", calls, nil, "call.down.stall", 0.09},
+	{"call-link-flaps", calls, nil, "call.up.stall", 0.09},
 	{"wifi-change", alone, jitter, "dl.stall", 0.3},
 	{"no-link-for-a-minute", minute, jitter, "dl.stall", 60.5},
 	{"other-link-later", halfMinute, jitter, "ul.stall", 30.5},
 }
+
+// calls is a shorter call.
+var calls = []string{"duration=15s"}
 
 // TestFailover holds what the scenarios of failing links expect over many
 // moments at which the link fails. In every other run there is jitter, and the
