@@ -7,13 +7,12 @@ import "github.com/multilink-vpn/multilink/core/wire"
 const Classes = 3
 
 // weights are the shares of classes that all have packets waiting. The lowest
-// keeps 1/19 beside both others, and 1/15 beside the highest alone, which is
-// more than 5 %.
-var weights = [Classes]uint64{1, 4, 14}
+// keeps 1/20 beside both others, and 1/17 beside the highest alone.
+var weights = [Classes]uint64{1, 3, 16}
 
 // costs are what a byte of each class costs: the inverse of its weight, times
 // their least common multiple.
-var costs = [Classes]uint64{28 / weights[0], 28 / weights[1], 28 / weights[2]}
+var costs = [Classes]uint64{48 / weights[0], 48 / weights[1], 48 / weights[2]}
 
 // leastShare is the backlog of a flow, in bytes, that is no congestion however
 // small its share: what TCP needs to notice a loss without a timeout.

@@ -25,10 +25,10 @@ func TestClassShares(t *testing.T) {
 		flows [Classes]int
 		want  [Classes]float64
 	}{
-		{"highest and lowest", [Classes]int{1, 0, 1}, [Classes]float64{1. / 15, 0, 14. / 15}},
-		{"many low flows", [Classes]int{8, 0, 1}, [Classes]float64{1. / 15, 0, 14. / 15}},
-		{"all", [Classes]int{1, 1, 1}, [Classes]float64{1. / 19, 4. / 19, 14. / 19}},
-		{"two low ones", [Classes]int{1, 1, 0}, [Classes]float64{1. / 5, 4. / 5, 0}},
+		{"highest and lowest", [Classes]int{1, 0, 1}, [Classes]float64{1. / 17, 0, 16. / 17}},
+		{"many low flows", [Classes]int{8, 0, 1}, [Classes]float64{1. / 17, 0, 16. / 17}},
+		{"all", [Classes]int{1, 1, 1}, [Classes]float64{1. / 20, 3. / 20, 16. / 20}},
+		{"two low ones", [Classes]int{1, 1, 0}, [Classes]float64{1. / 4, 3. / 4, 0}},
 		{"one alone", [Classes]int{0, 2, 0}, [Classes]float64{0, 1, 0}},
 	} {
 		q, o := New(1<<30), packet.NewPool(200_000)
@@ -92,7 +92,7 @@ func TestPassAsksAnotherClass(t *testing.T) {
 	if third := q.At(0).Flow; first == second || first != third {
 		t.Errorf("flows %d, %d, %d were asked", first, second, third)
 	}
-	if n := q.Sharers(); n != 1 && n != 15 {
+	if n := q.Sharers(); n != 1 && n != 17 {
 		t.Errorf("%d sharers", n)
 	}
 }

@@ -78,6 +78,7 @@ type Conditions struct {
 	Ahead float64
 
 	least float64 // a backlog of so many bytes is no congestion
+	cut   float64 // by what its class makes a flow's share smaller than an even one
 }
 
 // Verdict is what became of a packet offered to the queue.
@@ -102,7 +103,7 @@ func (q *Queue) Push(now core.Time, p *packet.Packet, c Conditions) Verdict {
 		share := 1.0 // what it would have alone: a first packet is no congestion
 		if b.len() > 0 {
 			share = q.sharers(b.class)
-			if share > float64(q.Flows()) {
+			if c.cut = share / float64(max(1, q.Flows())); c.cut > 1 {
 				c.least = leastShare
 			}
 		}

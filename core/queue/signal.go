@@ -27,7 +27,9 @@ type signal struct {
 
 func (s *signal) due(now core.Time, backlog float64, c Conditions) bool {
 	delay := seconds(backlog / c.Rate)
-	threshold := max(signalFloor, time.Duration(signalShare*float64(c.RTT)), seconds(c.least/c.Rate)) + seconds(c.Ahead/c.Rate)
+	even := max(signalFloor, time.Duration(signalShare*float64(c.RTT)))
+	ahead := seconds(c.Ahead / c.Rate)
+	threshold := max(even, seconds(c.least/c.Rate)) + ahead
 	switch {
 	case delay <= threshold:
 		s.above = 0
@@ -37,7 +39,10 @@ func (s *signal) due(now core.Time, backlog float64, c Conditions) bool {
 	}
 	// A burst that is soon gone is no standing queue.
 	standing := now.Sub(s.above) > min(c.RTT, burstTime) && now.Sub(s.last) > c.RTT+delay
-	if standing || delay > 2*threshold+signalFloor {
+	// A flow that had more until a higher class came gets its signals one by one:
+	// to lose all that is on its way would stop it for seconds.
+	most := max(2*threshold, time.Duration(max(1, c.cut)*float64(2*(even+ahead))))
+	if standing || delay > most+signalFloor {
 		s.last = now
 		return true
 	}
