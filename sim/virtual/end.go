@@ -11,6 +11,7 @@ import (
 type Strategy struct {
 	Send    session.Strategy
 	Reorder string // of what it receives
+	QoS     QoS
 }
 
 // end is one end of the tunnel: a session and what an engine does around it.
@@ -34,6 +35,9 @@ func (s *Simulation) newEnd(index int, st Strategy, origin time.Duration) (*end,
 		Send: st.Send, Reorder: st.Reorder, LearnPaths: index == server, FollowLatency: index == server, MTU: s.cfg.MTU,
 		Seed: s.seedOf("session", [...]string{client: "client", server: "server"}[index]),
 	}, e.now())
+	if err == nil {
+		e.setQoS(st.QoS)
+	}
 	return e, err
 }
 
@@ -78,6 +82,7 @@ func (e *end) setStrategy(st Strategy) error {
 	e.carryOut()
 	err := e.session.SetStrategy(e.now(), st.Send, &e.out)
 	e.carryOut()
+	e.setQoS(st.QoS)
 	return err
 }
 

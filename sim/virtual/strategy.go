@@ -33,7 +33,11 @@ func strategies(clientKeys, serverKeys map[string]any) (clientSide, serverSide S
 		Send:    session.Strategy{Scheduler: schedulerDown, RateControl: paced, Retransmit: again, Equalize: equalize, Classifier: classifier},
 		Reorder: reorderUp,
 	}
-	return clientSide, serverSide, d.err
+	if d.err != nil {
+		return clientSide, serverSide, d.err
+	}
+	clientSide.QoS, serverSide.QoS, err = qualities(clientKeys, serverKeys)
+	return clientSide, serverSide, err
 }
 
 // keyReader reads configuration keys and keeps the first error.
