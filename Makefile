@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.release=$(VERSION)
 E2E_TIMEOUT := 20m
 
-.PHONY: all build go demo bench test lint unit e2e e2e-full fuzz install clean help
+.PHONY: all build go demo bench backends test lint unit e2e e2e-full fuzz install clean help
 
 all: build
 
@@ -26,6 +26,9 @@ bin/wireguard-go: scripts/tools/go.mod
 
 bench: build bin/wireguard-go ## speed against wireguard-go, in pairs; writes bin/bench.json (root, a quiet machine)
 	bin/multilink-sim bench --wireguard bin/wireguard-go --json bin/bench.json
+
+backends: build ## how far virtual time is from Linux, as a table (root, a quiet machine, 20 minutes)
+	go run ./scripts/backends
 
 test: lint unit e2e ## all that CI runs
 

@@ -14,9 +14,10 @@ import (
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
-// failoverSeeds is how many runs of each scenario TestFailover makes: few where
-// the suite runs with the race detector, 100 in `make unit`'s second pass.
-var failoverSeeds = flag.Int("failover-seeds", 3, "runs of each scenario of failing links")
+// failoverSeeds is how many runs of each scenario TestFailover makes: one where
+// the suite runs with the race detector, which makes them ten times slower, 100
+// in `make unit`'s second pass.
+var failoverSeeds = flag.Int("failover-seeds", 1, "runs of each scenario of failing links")
 
 // failover is a shipped scenario as TestFailover runs it.
 type failover struct {
