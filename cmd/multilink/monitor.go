@@ -64,19 +64,11 @@ func newMonitor() *cobra.Command {
 // follow calls f with each event, until ctx ends or the process behind the
 // socket does.
 func follow(ctx context.Context, path string, f func(line []byte) error) error {
-	client := http.Client{Transport: overSocket(path)}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://multilink/events", nil)
+	response, err := request(ctx, path, http.MethodGet, "events", nil, 0)
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return explainSocket(path, err)
-	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return refusal(path, response)
-	}
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, maxEvent)
 	for lines.Scan() {

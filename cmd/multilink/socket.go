@@ -80,23 +80,34 @@ func ask(ctx context.Context, path, command string, arguments, result any) error
 
 // exchange is one request over a status socket and its answer.
 func exchange(ctx context.Context, path, method, command string, body []byte, result any) error {
-	client := http.Client{Timeout: statusTimeout, Transport: overSocket(path)}
-	request, err := http.NewRequestWithContext(ctx, method, "http://multilink/"+command, bytes.NewReader(body))
+	response, err := request(ctx, path, method, command, body, statusTimeout)
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return explainSocket(path, err)
-	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return refusal(path, response)
-	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxStatus)).Decode(result); err != nil {
 		return fmt.Errorf("status socket %s: %w", path, err)
 	}
 	return nil
+}
+
+// request makes a request over a status socket, which with its answer may take
+// as long as the timeout, or 0, for ever. The caller closes the answer's body.
+func request(ctx context.Context, path, method, name string, body []byte, timeout time.Duration) (*http.Response, error) {
+	client := http.Client{Timeout: timeout, Transport: overSocket(path)}
+	r, err := http.NewRequestWithContext(ctx, method, "http://multilink/"+name, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return nil, explainSocket(path, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
+		return nil, refusal(path, response)
+	}
+	return response, nil
 }
 
 // overSocket is HTTP over a Unix socket.
