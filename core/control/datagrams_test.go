@@ -12,6 +12,12 @@ import (
 func connected(t *testing.T) (client, server *Conn) {
 	t.Helper()
 	a, b := net.Pipe()
+	return connect(t, a, b)
+}
+
+// connect makes a control connection over two ends.
+func connect(t *testing.T, a, b net.Conn) (client, server *Conn) {
+	t.Helper()
 	serverKey, clientKey := newKey(t), newKey(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -91,5 +97,46 @@ func TestDatagramsAreBounded(t *testing.T) {
 	defer g.mu.Unlock()
 	if len(g.queue) > maxQueued {
 		t.Errorf("%d bytes wait", len(g.queue))
+	}
+}
+
+// TestCarried: what a connection carries counts with its headers; a closed one
+// tells nothing.
+func TestCarried(t *testing.T) {
+	a, b := loopback(t)
+	client, server := connect(t, a, b)
+	before := client.Carried()
+	if before == 0 {
+		t.Error("a handshake carries nothing")
+	}
+	const size = 20_000
+	received := make(chan error, 1)
+	server.OnDatagram(func([]byte) {})
+	go func() {
+		_, err := server.Receive()
+		received <- err
+	}()
+	client.WriteDatagrams(make([]byte, size), 1000)
+	for {
+		client.datagrams.mu.Lock()
+		writing := client.datagrams.writing
+		client.datagrams.mu.Unlock()
+		if !writing {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := client.Send(Ping{ID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-received; err != nil {
+		t.Fatal(err)
+	}
+	if n := client.Carried() - before; n < size || n > 2*size {
+		t.Errorf("%d bytes for datagrams of %d", n, size)
+	}
+	_ = client.tls.NetConn().Close()
+	if n := client.Carried(); n != 0 {
+		t.Errorf("%d bytes of a closed connection", n)
 	}
 }

@@ -321,7 +321,7 @@ type connection struct {
 	udp     underlay.Conn
 	asked   control.Strategy  // in the Hello
 	policy  config.LinkPolicy // in force at both ends; guarded by the client's lock
-	counted uint64            // of what the socket has carried; guarded by the client's lock
+	counted uint64            // of what socket and control connection have carried; guarded by the client's lock
 	welcome control.Welcome
 	suite   seal.Suite
 	keys    seal.LinkKeys

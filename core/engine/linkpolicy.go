@@ -189,7 +189,9 @@ func (c *Client) count(l *clientLink) {
 	if l.conn == nil {
 		return
 	}
-	n := outerBytes(l.conn.udp.Counters(), l.conn.server.Addr().Is4())
+	udp := outerBytes(l.conn.udp.Counters(), l.conn.server.Addr().Is4())
+	// A connection that is closed tells nothing, and counts no more.
+	n := max(l.conn.counted, udp+l.conn.control.Carried())
 	since := n - l.conn.counted
 	l.conn.counted = n
 	p, reason := c.policy(l.name)
