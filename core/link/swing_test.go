@@ -7,7 +7,8 @@ import (
 	"github.com/multilink-vpn/multilink/core"
 )
 
-// TestSwing: what goes up and down is jitter, what goes one way is none.
+// TestSwing: what jumps and falls back is jitter, what creeps or goes one way is
+// none.
 func TestSwing(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
@@ -19,8 +20,9 @@ func TestSwing(t *testing.T) {
 		{"a queue that grows", func(i int) time.Duration { return time.Duration(i) * ms }, 0},
 		{"a queue that drains", func(i int) time.Duration { return time.Duration(1000-i) * ms }, 0},
 		{"bursts of our own", func(i int) time.Duration { return time.Duration(20+i%2*4) * ms }, 0},
-		{"a sawtooth", func(i int) time.Duration { return time.Duration(20+i%5*5) * ms }, 16 * ms},
-		{"more than may be", func(i int) time.Duration { return time.Duration(20+i%5*50) * ms }, swingMost},
+		{"a queue that comes and goes", func(i int) time.Duration { return time.Duration(20+min(i%20, 20-i%20)*2) * ms }, 0},
+		{"a late packet, and those behind it", func(i int) time.Duration { return time.Duration(40-i%5*5) * ms }, 16 * ms},
+		{"more than may be", func(i int) time.Duration { return time.Duration(400-i%5*50) * ms }, swingMost},
 	} {
 		var s swing
 		for i := range 500 {

@@ -30,6 +30,7 @@ type class struct {
 	fresh   ring // buckets in their first turn
 	old     ring
 	packets int
+	waiting int    // buckets that hold any
 	served  uint64 // bytes times cost
 	passed  bool   // no link wanted a packet of it
 }
@@ -69,6 +70,9 @@ func (q *Queue) list(b *bucket) {
 		c.served = max(c.served, q.served)
 	}
 	c.packets++
+	if b.len() == 0 {
+		c.waiting++
+	}
 	if !b.listed {
 		b.listed, b.deficit = true, quantum
 		c.fresh.push(b)
@@ -134,8 +138,9 @@ func (q *Queue) Sharers() int {
 	return int(q.sharers(q.turn().class) + 0.5)
 }
 
-// flows is the number of buckets that take turns.
-func (c *class) flows() int { return c.fresh.n + c.old.n }
+// flows is the number of buckets that wait. One that takes turns and has nothing
+// now, such as a ping's, has no share.
+func (c *class) flows() int { return c.waiting }
 
 // turn returns the bucket whose turn it is in a class that has packets.
 func (c *class) turn() *bucket {

@@ -76,6 +76,8 @@ type Conditions struct {
 	// Ahead is the backlog in bytes that the scheduler needs in order to use
 	// the slowest link, which is no congestion.
 	Ahead float64
+	// Starting: a link may be faster than it has shown, by far.
+	Starting bool
 
 	least float64 // a backlog of so many bytes is no congestion
 	cut   float64 // by what its class makes a flow's share smaller than an even one
@@ -187,7 +189,11 @@ func (q *Queue) remove(b *bucket, i int) *packet.Packet {
 	b.head++
 	b.bytes -= len(p.Data)
 	if b.id != wire.Unordered {
-		q.classes[b.class].packets--
+		c := &q.classes[b.class]
+		c.packets--
+		if b.len() == 0 {
+			c.waiting--
+		}
 	}
 	q.packets--
 	q.bytes -= len(p.Data)
@@ -260,7 +266,7 @@ func (q *Queue) Waiting() bool { return q.packets > q.Urgent() }
 // Total is the number of bytes waiting, of all buckets.
 func (q *Queue) Total() int { return q.bytes }
 
-// Flows is the number of buckets that take turns.
+// Flows is the number of buckets that wait for their turn.
 func (q *Queue) Flows() int {
 	n := 0
 	for i := range q.classes {

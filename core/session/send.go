@@ -81,6 +81,7 @@ func (s *Session) conditions() queue.Conditions {
 		}
 		c.Rate += max(l.Rate, float64(l.Window)/l.SRTT.Seconds())
 		c.RTT = max(c.RTT, l.SRTT+l.Repair)
+		c.Starting = c.Starting || l.Starting
 	}
 	if b, ok := s.sched.(sched.Backlogger); ok {
 		c.Ahead = float64(b.Backlog(&s.view))
