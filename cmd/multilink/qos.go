@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -61,7 +62,7 @@ func newQoSAdd() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := qos.Parse(rule); err != nil {
-				return usage(err)
+				return usage(wrongRule(cmd, err))
 			}
 			return failure(changeQoS(cmd, socket, change, false))
 		},
@@ -77,6 +78,15 @@ func newQoSAdd() *cobra.Command {
 	f.IntVar(&change.At, "at", 0, "number that the rule gets (default: the last)")
 	addSocket(cmd, &socket)
 	return cmd
+}
+
+// wrongRule names the flag that a rule is wrong for, with its value.
+func wrongRule(cmd *cobra.Command, err error) error {
+	wrong, ok := errors.AsType[*qos.FieldError](err)
+	if !ok || !cmd.Flags().Changed(wrong.Field) {
+		return err
+	}
+	return fmt.Errorf("--%s %q: %w", wrong.Field, cmd.Flag(wrong.Field).Value.String(), wrong.Err)
 }
 
 func newQoSRemove() *cobra.Command {
