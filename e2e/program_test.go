@@ -105,6 +105,13 @@ func (p *program) write() {
 	Expect(os.WriteFile(p.path("config.toml"), text, 0o600)).To(Succeed())
 }
 
+// reload makes it read its configuration again.
+func (p *program) reload() {
+	GinkgoHelper()
+	p.write()
+	Expect(p.process.Signal(unix.SIGHUP)).To(Succeed())
+}
+
 // start starts the process. It goes with the spec.
 func (p *program) start() {
 	GinkgoHelper()
@@ -209,6 +216,10 @@ type status struct {
 type sessionStatus struct {
 	ID        string
 	Addresses []string
+	QoS       struct {
+		Mode  string
+		Rules int
+	}
 }
 
 type linkStatus struct {
