@@ -95,7 +95,10 @@ func (s *Session) Drain() []core.Packet {
 		keep(p)
 	}
 	s.stranded = nil
-	for !s.queue.Empty() {
+	for s.queue.Urgent() > 0 {
+		keep(s.queue.TakeUrgent())
+	}
+	for s.queue.Waiting() {
 		p, _ := s.queue.Take(0)
 		keep(p)
 	}

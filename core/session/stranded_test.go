@@ -131,6 +131,24 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainOfUrgent: packets of low latency that wait go over as well.
+func TestDrainOfUrgent(t *testing.T) {
+	w, _ := oneLink(t)
+	w.run(time.Second)
+	w.marked(client, numbered(0, 200))
+	w.remove()
+	w.run(250 * time.Millisecond)
+	s := w.ends[client].s
+	waiting := s.queue.Urgent()
+	w.send(client, numbered(0, 200))
+	if s.queue.Urgent() != waiting+1 || s.queue.Waiting() {
+		t.Fatalf("%d packets of low latency wait, others %v: the test shows nothing", s.queue.Urgent(), s.queue.Waiting())
+	}
+	if got := len(s.Drain()); got < waiting+1 || !s.queue.Empty() {
+		t.Errorf("%d of %d packets, queue empty: %v", got, waiting+1, s.queue.Empty())
+	}
+}
+
 // TestRebindingLosesLittle: when a NAT gives the peer another port, what went to
 // the old one is repaired as soon as the new one has answered.
 func TestRebindingLosesLittle(t *testing.T) {
