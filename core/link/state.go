@@ -35,7 +35,7 @@ func (s *Sender) Estimate() Estimate {
 		return s.capped(e)
 	}
 	e.MinRTT = s.rtt.floor.get()
-	e.Base = s.idleDelay()
+	e.Base = s.emptyDelay(s.delay.idle)
 	e.Recent = s.delay.recent()
 	if e.Starting {
 		// The rate is not known yet: what was seen last has to do.

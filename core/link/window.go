@@ -147,19 +147,14 @@ func (w *window) noise(s *Sender) time.Duration {
 }
 
 // baseDelay is the one-way delay above which a link has a queue.
-func (s *Sender) baseDelay() time.Duration {
-	if s.window.rival.active {
-		return s.window.rival.base
-	}
-	return s.delay.floor.get() + s.window.noise(s)
-}
+func (s *Sender) baseDelay() time.Duration { return s.emptyDelay(s.window.noise(s)) }
 
-// idleDelay is the one-way delay of an empty link, including its idle jitter.
-func (s *Sender) idleDelay() time.Duration {
+// emptyDelay is the one-way delay of an empty link of the given jitter.
+func (s *Sender) emptyDelay(jitter time.Duration) time.Duration {
 	if s.window.rival.active {
 		return s.window.rival.base
 	}
-	return s.delay.floor.get() + s.delay.idle
+	return s.delay.floor.get() + jitter
 }
 
 // update takes a report. The order of its parts is that of the rules.

@@ -74,6 +74,17 @@ func (t *flowTable) open(hash uint32, now core.Time) *tcpFlow {
 	return f
 }
 
+// of returns the flow of a TCP header, nil when it is not known: a SYN opens it,
+// its answer only if it is not there.
+func (t *flowTable) of(now core.Time, hash uint32, tcp []byte) (f *tcpFlow, syn bool) {
+	f = t.find(hash)
+	syn = tcp[13]&flagSYN != 0
+	if syn && (f == nil || tcp[13]&flagACK == 0) {
+		f = t.open(hash, now)
+	}
+	return f, syn
+}
+
 func (t *flowTable) each(visit func(*tcpFlow)) {
 	for i := range t.sets {
 		for j := range t.sets[i] {

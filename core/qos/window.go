@@ -65,11 +65,8 @@ func (s *Shaper) Received(now core.Time, p []byte, flow uint32, priority uint8) 
 	if !ok {
 		return
 	}
-	f := s.flows.find(flow)
-	if t[13]&flagSYN != 0 {
-		if f == nil || t[13]&flagACK == 0 {
-			f = s.flows.open(flow, now)
-		}
+	f, syn := s.flows.of(now, flow, t)
+	if syn {
 		f.peer = scaleOf(t)
 	}
 	if f != nil {
@@ -87,11 +84,8 @@ func (s *Shaper) Sent(now core.Time, p []byte, partial bool, flow uint32) {
 	if !ok {
 		return
 	}
-	f := s.flows.find(flow)
-	if t[13]&flagSYN != 0 {
-		if f == nil || t[13]&flagACK == 0 {
-			f = s.flows.open(flow, now)
-		}
+	f, syn := s.flows.of(now, flow, t)
+	if syn {
 		f.own = scaleOf(t)
 		return // the window of a SYN has no scale
 	}

@@ -48,15 +48,21 @@ type allowance struct {
 	filled core.Time
 }
 
-// take takes n bytes where there is any left, filled at a rate up to most.
-func (a *allowance) take(now core.Time, rate, most float64, n int) bool {
+// ready fills it at a rate in bytes/s, up to most, and tells whether there is any
+// left.
+func (a *allowance) ready(now core.Time, rate, most float64) bool {
 	if a.filled == 0 {
 		a.left = most
 	} else {
 		a.left = min(most, a.left+rate*now.Sub(a.filled).Seconds())
 	}
 	a.filled = now
-	if a.left <= 0 {
+	return a.left > 0
+}
+
+// take takes n bytes where it is ready.
+func (a *allowance) take(now core.Time, rate, most float64, n int) bool {
+	if !a.ready(now, rate, most) {
 		return false
 	}
 	a.left -= float64(n)

@@ -71,12 +71,8 @@ func (s *Session) tryOther(l *linkState, out *Output) {
 		path = l.fallback.udp
 	}
 	l.fallback.asked = s.now
-	var token [8]byte
-	for i := range token {
-		token[i] = byte(s.random.Uint32())
-	}
 	s.counters.PathChallenges++
-	s.sendBody(l, path, wire.AppendPathChallenge(s.beginBody(), token), false, out)
+	s.sendBody(l, path, wire.AppendPathChallenge(s.beginBody(), s.drawToken()), false, out)
 }
 
 // reached lets the client take the way on which the newest datagram came: to the

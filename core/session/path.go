@@ -107,9 +107,7 @@ func (s *Session) arrived(l *linkState, from core.Path, size int, newest bool, o
 func (s *Session) challenge(l *linkState, path core.Path, received int, out *Output) {
 	c := &l.paths.candidate
 	*c = candidate{path: path, received: received}
-	for i := range c.token {
-		c.token[i] = byte(s.random.Uint32())
-	}
+	c.token = s.drawToken()
 	s.sendChallenge(l, out)
 }
 
@@ -163,4 +161,12 @@ func (s *Session) answered(l *linkState, token [8]byte) {
 		s.lost = l.tx.Moved(s.now, s.lost[:0])
 		s.strandLost()
 	}
+}
+
+// drawToken makes what a path challenge asks to be sent back.
+func (s *Session) drawToken() (token [8]byte) {
+	for i := range token {
+		token[i] = byte(s.random.Uint32())
+	}
+	return token
 }

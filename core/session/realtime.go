@@ -38,8 +38,7 @@ type urgentLink struct {
 	rival *linkState // the best other one while it is better by a little
 	since core.Time  // for how long
 
-	credit float64 // bytes that may pass a closed window or pacer
-	filled core.Time
+	passing allowance // of a closed window or pacer
 }
 
 // sendUrgent sends the waiting packets of low latency. The view must be filled.
@@ -54,7 +53,7 @@ func (s *Session) sendUrgent(out *Output) {
 			return
 		}
 		p := s.queue.TakeUrgent()
-		s.urgent.credit -= float64(len(p.Data))
+		s.urgent.passing.left -= float64(len(p.Data))
 		s.counters.TxLowLatency++
 		l.tx.Calm(s.now)
 		links := sched.Of(l.id)
@@ -69,11 +68,8 @@ func (s *Session) sendUrgent(out *Output) {
 // mayPass tells whether packets of low latency may pass a link's closed window
 // or pacer.
 func (s *Session) mayPass(l *linkState) bool {
-	u, rate := &s.urgent, urgentShare*l.tx.Estimate().Rate
-	most := max(rate*urgentBurst.Seconds(), urgentLeast)
-	u.credit = min(most, u.credit+rate*s.now.Sub(u.filled).Seconds())
-	u.filled = s.now
-	return u.credit > 0
+	rate := urgentShare * l.tx.Estimate().Rate
+	return s.urgent.passing.ready(s.now, rate, max(rate*urgentBurst.Seconds(), urgentLeast))
 }
 
 // urgentLink returns the link on which packets of low latency leave now; nil

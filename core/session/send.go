@@ -166,7 +166,9 @@ func (s *Session) dispatch(c sched.Choice, out *Output) int {
 	for last, open := false, true; open && !last && n < c.Count && c.From < s.queue.Len(); n++ {
 		var p *packet.Packet
 		p, last = s.queue.Take(c.From)
-		s.equal.note(p.Header.Bucket, len(p.Data))
+		if s.cfg.Send.Equalize == EqualizeAuto {
+			s.equal.note(p.Header.Bucket, len(p.Data))
+		}
 		open = s.sendOn(c.Links, p, out)
 	}
 	s.refreshAll(c.Links)
