@@ -50,19 +50,14 @@ func (a *app) compareCommand() *cobra.Command {
 		ValidArgsFunction: scenarioFiles,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.compare(cmd.Context(), args, f) },
 	}
+	addShared(cmd, &f.runFlags)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.schedulers, "schedulers", nil, "the schedulers to compare, separated by commas")
 	flags.StringSliceVar(&f.baselines, "baselines", nil, "what to measure beside them: alone, bare, mptcp (default: all the backend has; with --points alone)")
 	flags.IntVar(&f.runs, "runs", defaultRuns, "seeds of each scenario, from its own seed on")
-	flags.StringVar(&f.backend, "backend", "", "netns, the real programs in namespaces, or virtual time (default: the scenario's, else netns)")
-	flags.StringVar(&f.impair, "impair", "auto", "who impairs the links: auto, netem or user")
 	flags.StringVar(&f.out, "out", "comparison", "the folder for the results; what it holds of the same comparison is gone on with")
 	flags.StringVar(&f.points, "points", "", "a table of settings (CSV): each scenario once for each row, with each column set as --set would")
 	flags.StringVar(&f.shard, "shard", "", "run only part i of n, written i/n; multilink-sim merge puts the parts together")
-	addSet(cmd, &f.set)
-	flags.StringVar(&f.binary, "binary", "", "the multilink program to test (default: beside this one, else in $PATH)")
-	completeWords(cmd, "backend", inNamespaces, inVirtualTime)
-	completeWords(cmd, "impair", impairModes...)
 	completeWords(cmd, "baselines", "alone", "bare", "mptcp")
 	if err := cmd.MarkFlagRequired("schedulers"); err != nil {
 		panic(err) // the flag does not exist

@@ -55,20 +55,26 @@ func (a *app) runCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.backend, "backend", "", "netns, the real programs in namespaces, or virtual time (default: the scenario's, else netns)")
-	flags.StringVar(&f.impair, "impair", "auto", "who impairs the links: auto, netem or user")
+	addShared(cmd, &f)
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the impairments (default: the scenario's)")
-	addSet(cmd, &f.set)
 	flags.StringVar(&f.json, "json", "", "write the results as JSON to this file (- is the standard output)")
 	flags.StringVar(&f.junit, "junit", "", "write the results as JUnit XML to this file")
 	flags.StringVar(&f.report, "report", "", "write a report with charts (report.html) to this folder")
 	flags.StringVar(&f.pcap, "pcap", "", "write captures of each link, the tunnel and the hosts to this folder")
-	flags.StringVar(&f.binary, "binary", "", "the multilink program to test (default: beside this one, else in $PATH)")
 	flags.BoolVar(&f.keep, "keep", false, "leave the namespaces up and print how to enter them")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print what the testbed does")
+	return cmd
+}
+
+// addShared adds the flags that run and compare have in common.
+func addShared(cmd *cobra.Command, f *runFlags) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.backend, "backend", "", "netns, the real programs in namespaces, or virtual time (default: the scenario's, else netns)")
+	flags.StringVar(&f.impair, "impair", "auto", "who impairs the links: auto, netem or user")
+	addSet(cmd, &f.set)
+	flags.StringVar(&f.binary, "binary", "", "the multilink program to test (default: beside this one, else in $PATH)")
 	completeWords(cmd, "backend", inNamespaces, inVirtualTime)
 	completeWords(cmd, "impair", impairModes...)
-	return cmd
 }
 
 var impairModes = []string{"auto", "netem", "user"}

@@ -17,30 +17,15 @@ import (
 )
 
 func newFlows() *cobra.Command {
-	var (
-		asJSON, watch bool
-		socket        string
-		args          engine.FlowsArguments
-	)
-	cmd := &cobra.Command{
+	var args engine.FlowsArguments
+	cmd := showing(&cobra.Command{
 		Use:   "flows",
 		Short: "Show the flows in the tunnel: which are calls, why, and which link they use",
 		Example: `  multilink flows
   multilink flows --watch
   multilink flows --json | jq '.sessions[].flows[] | select(.class == "call")'`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := findSocket(socket, runDir)
-			if err != nil {
-				return failure(err)
-			}
-			return failure(present(cmd, showFlows(path, args, asJSON), watch, !asJSON))
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every second until interrupted")
+	}, func(path string, asJSON bool) show { return showFlows(path, args, asJSON) })
 	cmd.Flags().StringVar(&args.Client, "client", "", "on a server: of this client only")
-	addSocket(cmd, &socket)
 	return cmd
 }
 

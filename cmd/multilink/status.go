@@ -20,24 +20,29 @@ import (
 const watchInterval = time.Second
 
 func newStatus() *cobra.Command {
-	var (
-		asJSON, watch bool
-		socket        string
-	)
-	cmd := &cobra.Command{
+	return showing(&cobra.Command{
 		Use:   "status",
 		Short: "Show what a running client or server is doing",
 		Example: `  multilink status
   multilink status --watch
   multilink status --json | jq '.links[] | {name, state, srtt}'`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := findSocket(socket, runDir)
-			if err != nil {
-				return failure(err)
-			}
-			return failure(present(cmd, showStatus(path, asJSON), watch, !asJSON))
-		},
+	}, showStatus)
+}
+
+// showing makes cmd print what of gives, as text or JSON, once or again and
+// again.
+func showing(cmd *cobra.Command, of func(path string, asJSON bool) show) *cobra.Command {
+	var (
+		asJSON, watch bool
+		socket        string
+	)
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		path, err := findSocket(socket, runDir)
+		if err != nil {
+			return failure(err)
+		}
+		return failure(present(cmd, of(path, asJSON), watch, !asJSON))
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every second until interrupted")
