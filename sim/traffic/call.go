@@ -200,26 +200,17 @@ func (p *phone) reportAlways(ctx context.Context) {
 
 // listen hands on what comes to a socket, until it is closed.
 func (p *phone) listen(socket *net.UDPConn, peer *atomic.Pointer[netip.AddrPort], take func(time.Duration, []byte)) {
-	buf := make([]byte, 2048)
-	oob := make([]byte, timestampSpace)
-	for {
-		n, oobn, _, from, err := socket.ReadMsgUDPAddrPort(buf, oob)
-		if err != nil {
-			if isClosed(err) {
-				return
-			}
-			continue // an ICMP error, say
-		}
+	eachDatagram(socket, 2048, func(packet []byte, from netip.AddrPort, at time.Time) {
 		if p.learns {
 			peer.Store(&from)
 		}
-		if n == 0 { // a keep-alive
-			continue
+		if len(packet) == 0 { // a keep-alive
+			return
 		}
 		p.calls.mu.Lock()
-		take(p.calls.wall(receivedAt(oob[:oobn])), buf[:n])
+		take(p.calls.wall(at), packet)
 		p.calls.mu.Unlock()
-	}
+	})
 }
 
 // hear takes a packet of the other's stream.

@@ -156,6 +156,23 @@ const timestampBytes = 16
 // timestampSpace holds the control message that carries the time of receipt.
 var timestampSpace = unix.CmsgSpace(timestampBytes)
 
+// eachDatagram hands on each datagram of at most size bytes that comes to a
+// socket, from whom and when the kernel took it in, until the socket is closed.
+func eachDatagram(socket *net.UDPConn, size int, take func(data []byte, from netip.AddrPort, at time.Time)) {
+	buf := make([]byte, size)
+	oob := make([]byte, timestampSpace)
+	for {
+		n, oobn, _, from, err := socket.ReadMsgUDPAddrPort(buf, oob)
+		switch {
+		case err == nil:
+			take(buf[:n], from, receivedAt(oob[:oobn]))
+		case isClosed(err):
+			return
+		default: // an ICMP error, say
+		}
+	}
+}
+
 // receivedAt reads the kernel's time of receipt from the control messages, or
 // returns now if there is none.
 func receivedAt(oob []byte) time.Time {

@@ -163,30 +163,20 @@ func (s *stream) send(ctx context.Context, socket *net.UDPConn, to func() *netip
 }
 
 func (s *stream) receive(socket *net.UDPConn) {
-	buf := make([]byte, 64<<10)
-	oob := make([]byte, timestampSpace)
-	for {
-		n, oobn, _, _, err := socket.ReadMsgUDPAddrPort(buf, oob)
-		if err != nil {
-			if isClosed(err) {
-				return
-			}
-			continue // an ICMP error, say
+	eachDatagram(socket, 64<<10, func(data []byte, _ netip.AddrPort, at time.Time) {
+		if len(data) < udpHeader || data[0] != udpData {
+			return
 		}
-		number := binary.BigEndian.Uint64(buf[8:])
-		if n < udpHeader || buf[0] != udpData || number >= maxDatagrams {
-			continue
-		}
-		if !s.order.Arrive(number) {
-			continue
+		number := binary.BigEndian.Uint64(data[8:])
+		if number >= maxDatagrams || !s.order.Arrive(number) {
+			return
 		}
 		s.arrived.Add(1)
-		sentAt := time.Unix(0, int64(binary.BigEndian.Uint64(buf[16:])))
-		s.delay.Add(receivedAt(oob[:oobn]).Sub(sentAt))
+		s.delay.Add(at.Sub(time.Unix(0, int64(binary.BigEndian.Uint64(data[16:])))))
 		if now := s.now(); now <= s.end() {
-			s.meter.Deliver(now, n)
+			s.meter.Deliver(now, len(data))
 		}
-	}
+	})
 }
 
 func (s *stream) outcome() meter.Outcome {
