@@ -84,6 +84,16 @@ func (h *header) parse(p []byte) (ok bool) {
 	return true
 }
 
+// Protocol returns the number of the protocol that a valid IP packet carries,
+// behind the extension headers of IPv6; 0 where those hide it, as in a fragment.
+func Protocol(p []byte) uint8 {
+	if p[0]>>4 == 4 {
+		return p[9]
+	}
+	protocol, _ := upper(p)
+	return protocol
+}
+
 // upper walks the extension headers of an IPv6 packet to the transport header
 // (RFC 8200, section 4) and returns its protocol and offset; the offset is
 // negative when there is none to be read.

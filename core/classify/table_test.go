@@ -73,6 +73,26 @@ func TestHeadersThatAreWalked(t *testing.T) {
 	}
 }
 
+func TestProtocol(t *testing.T) {
+	v6 := func(first uint8, body ...byte) []byte { return ipPacket(here6.Addr(), there6.Addr(), first, body) }
+	behind := func(next uint8) []byte { return []byte{next, 0, 0, 0, 0, 0, 0, 0} }
+	for _, c := range []struct {
+		name string
+		p    []byte
+		want uint8
+	}{
+		{"IPv4", ipPacket(here4.Addr(), there4.Addr(), gso.ProtocolTCP, nil), gso.ProtocolTCP},
+		{"IPv6", v6(gso.ProtocolTCP), gso.ProtocolTCP},
+		{"behind destination options", v6(60, behind(gso.ProtocolTCP)...), gso.ProtocolTCP},
+		{"IPv6 fragment", v6(44, behind(gso.ProtocolTCP)...), 0},
+		{"extension cut", v6(60, gso.ProtocolTCP), 0},
+	} {
+		if got := Protocol(c.p); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
 func TestTableIsBounded(t *testing.T) {
 	const limit = 64
 	tab, err := NewTable("rtp", Limits{Flows: limit, Idle: time.Minute}, 1)

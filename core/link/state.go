@@ -22,6 +22,16 @@ type Estimate struct {
 	Starting         bool
 }
 
+// Potential is what the link could carry, in bytes/s: its delivery rate, or a
+// window each round trip where that is more, as when the sender has too little
+// to send.
+func (e *Estimate) Potential() float64 {
+	if e.SRTT <= 0 {
+		return e.Rate
+	}
+	return max(e.Rate, float64(e.Window)/e.SRTT.Seconds())
+}
+
 // Estimate returns what is believed now. The delay is predicted from what is
 // in flight at this moment: a smoothed delay goes stale on an idle link and
 // makes two equal links take turns.

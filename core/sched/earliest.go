@@ -110,7 +110,7 @@ func (l *Link) delivers(d time.Duration) float64 {
 		return l.Rate * d.Seconds()
 	}
 	rounds := min(d.Seconds()/l.SRTT.Seconds(), 10)
-	return max(l.Rate, float64(l.Window)/l.SRTT.Seconds()) * d.Seconds() * math.Exp2(rounds)
+	return l.Potential * d.Seconds() * math.Exp2(rounds)
 }
 
 // othersTake tells whether a link other than l may still take the head: if

@@ -41,6 +41,9 @@ type Link struct {
 	Repair time.Duration
 	Rate   float64 // delivery rate, bytes/s; 0: unknown
 	Loss   float64 // share of recent datagrams lost
+	// Potential is what the link could carry if there were enough to send,
+	// bytes/s: at least Rate.
+	Potential float64
 
 	InFlight, Window int // bytes
 	// Starting: the window still doubles each round trip, and Rate is less

@@ -75,10 +75,7 @@ func (s *Session) mayHurry(n int) bool {
 	best := 0.0
 	for _, l := range s.order {
 		if e := l.tx.Estimate(); l.usable() {
-			best = max(best, e.Rate)
-			if e.SRTT > 0 {
-				best = max(best, float64(e.Window)/e.SRTT.Seconds())
-			}
+			best = max(best, e.Potential())
 		}
 	}
 	rate := max(callShare*best, callLeast)

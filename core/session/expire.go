@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/classify"
+	"github.com/multilink-vpn/multilink/core/gso"
 	"github.com/multilink-vpn/multilink/core/packet"
 )
 
@@ -45,17 +47,8 @@ func (s *Session) expireDue() core.Time { return s.expired.Add(expireEvery) }
 
 func (s *Session) tooOld(p *packet.Packet) bool {
 	limit := maxWait
-	if isTCP(p.Data) {
+	if classify.Protocol(p.Data) == gso.ProtocolTCP {
 		limit = maxWaitTCP
 	}
 	return s.now.Sub(p.Since) > limit
-}
-
-// isTCP tells whether a valid IP packet has a TCP header behind its own.
-func isTCP(p []byte) bool {
-	const tcp = 6
-	if p[0]>>4 == 4 {
-		return p[9] == tcp
-	}
-	return p[6] == tcp
 }

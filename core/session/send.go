@@ -79,7 +79,7 @@ func (s *Session) conditions() queue.Conditions {
 		if l.Suspect {
 			return queue.Conditions{} // an outage is no congestion
 		}
-		c.Rate += max(l.Rate, float64(l.Window)/l.SRTT.Seconds())
+		c.Rate += l.Potential
 		c.RTT = max(c.RTT, l.SRTT+l.Repair)
 		c.Starting = c.Starting || l.Starting
 	}
@@ -154,7 +154,7 @@ func (s *Session) refresh(v *sched.Link) {
 	v.Backup, v.Suspect = s.reserved(l), l.health == suspect
 	v.Known, v.SRTT, v.RTTVar, v.MinRTT = e.Known, e.SRTT, e.RTTVar, e.MinRTT
 	v.Base, v.Delay, v.Jitter = e.Base, e.Delay, e.Jitter
-	v.Rate, v.Loss, v.Repair = e.Rate, e.Loss, repairShare(s.repairing, e.Loss)
+	v.Rate, v.Potential, v.Loss, v.Repair = e.Rate, e.Potential(), e.Loss, repairShare(s.repairing, e.Loss)
 	v.InFlight, v.Window, v.Starting = e.InFlight, e.Window, e.Starting
 	v.Sent, v.Acked, v.Lost = st.Bytes, st.AckedBytes, st.LostBytes
 }
