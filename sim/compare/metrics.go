@@ -46,6 +46,8 @@ var metrics = []metric{
 		About: "longest gap in delivery to the application"}, (*run).stall},
 	{report.Metric{Key: "reordered", Title: "Reordered", Unit: "share", LowerIsBetter: true,
 		About: "share of packets that the receiving host sees out of order (RFC 4737)"}, (*run).reordered},
+	{report.Metric{Key: "spurious", Title: "Spurious", Unit: "share", LowerIsBetter: true,
+		About: "share of TCP segments that were sent again though they had arrived"}, (*run).spurious},
 	{report.Metric{Key: "fct_p50", Title: "Completion", Unit: "s", LowerIsBetter: true,
 		About: "median time to complete a transfer"}, (*run).completion},
 	{report.Metric{Key: "jain", Title: "Fairness", Unit: "",
@@ -220,6 +222,7 @@ func (r *run) pingP95() float64 {
 
 func (r *run) stall() float64      { return r.over(math.Max, "stall") }
 func (r *run) reordered() float64  { return r.over(math.Max, "reordered") }
+func (r *run) spurious() float64   { return r.over(math.Max, "spurious") }
 func (r *run) completion() float64 { return r.over(math.Max, "fct", "p50") }
 
 func (r *run) fairness() float64 {

@@ -8,7 +8,7 @@ type Flow struct{ Source, Destination netip.AddrPort }
 // MaxFlows bounds the connections Flows follows; later ones are not.
 const MaxFlows = 4096
 
-// Flows counts reordered packets over several TCP connections.
+// Flows counts reordered and duplicate packets over several TCP connections.
 type Flows struct{ orders map[Flow]*TCPOrder }
 
 // Arrive counts a segment of a connection.
@@ -29,10 +29,22 @@ func (f *Flows) Arrive(flow Flow, s Segment) {
 
 // Reordered is the share of packets that were reordered.
 func (f *Flows) Reordered() float64 {
-	received, reordered := 0, 0
+	received, reordered, _ := f.sums()
+	return Share(reordered, received)
+}
+
+// Duplicates is the share of packets, duplicates among them, that brought
+// nothing new.
+func (f *Flows) Duplicates() float64 {
+	received, _, duplicates := f.sums()
+	return Share(duplicates, received+duplicates)
+}
+
+func (f *Flows) sums() (received, reordered, duplicates int) {
 	for _, order := range f.orders {
 		received += order.Received
 		reordered += order.Reordered
+		duplicates += order.Duplicates
 	}
-	return Share(reordered, received)
+	return received, reordered, duplicates
 }

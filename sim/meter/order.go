@@ -49,8 +49,11 @@ type Segment struct {
 // no later than the segment that overtook it. That clock ticks in milliseconds:
 // over a path that is faster than that, a retransmission can pass for a
 // reordered packet.
+//
+// A segment of which nothing is missing any more is a duplicate: its sender sent
+// it again though it had arrived, or the network copied it.
 type TCPOrder struct {
-	Received, Reordered int
+	Received, Reordered, Duplicates int
 
 	started bool
 	next    uint32
@@ -98,6 +101,8 @@ func (o *TCPOrder) Arrive(s Segment) {
 	}
 	if late || further {
 		o.Received += s.Packets
+	} else {
+		o.Duplicates += s.Packets
 	}
 	if late && (!s.Stamped || !before(overtaker, s.Stamp)) {
 		o.Reordered += s.Packets

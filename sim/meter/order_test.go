@@ -41,32 +41,34 @@ func TestTCPOrder(t *testing.T) {
 	plain := func(seq uint32) Segment { return Segment{Sequence: seq, Payload: 100, Packets: 1} }
 	syn := Segment{Sequence: 999, SYN: true}
 	for _, c := range []struct {
-		name                string
-		segments            []Segment
-		received, reordered int
+		name                            string
+		segments                        []Segment
+		received, reordered, duplicates int
 	}{
-		{"in order", []Segment{syn, at(1000, 1), at(1100, 1), at(1200, 2)}, 3, 0},
-		{"late by the network", []Segment{syn, at(1000, 1), at(1200, 1), at(1100, 1)}, 3, 1},
-		{"late by the network, sent earlier", []Segment{syn, at(1000, 1), at(1200, 5), at(1100, 4)}, 3, 1},
-		{"retransmitted", []Segment{syn, at(1000, 1), at(1200, 1), at(1300, 2), at(1100, 9)}, 4, 0},
-		{"first one late", []Segment{syn, at(1100, 1), at(1000, 1)}, 2, 1},
-		{"spurious retransmission", []Segment{syn, at(1000, 1), at(1100, 1), at(1000, 7)}, 2, 0},
-		{"late twice", []Segment{syn, at(1000, 1), at(1200, 1), at(1100, 1), at(1100, 9)}, 3, 1},
-		{"no timestamps", []Segment{plain(1000), plain(1200), plain(1100)}, 3, 1},
-		{"two into one gap", []Segment{syn, at(1300, 1), at(1200, 1), at(1000, 1), at(1100, 1)}, 4, 3},
-		{"acknowledgements", []Segment{syn, {Sequence: 1000, Packets: 1}, at(1000, 1), {Sequence: 1100, Packets: 1}}, 1, 0},
-		{"super-packet late", []Segment{syn, at(1300, 1), {Sequence: 1000, Payload: 300, Packets: 3, Stamped: true, Stamp: 1}}, 4, 3},
-		{"old and new data in one", []Segment{syn, at(1000, 1), {Sequence: 1050, Payload: 100, Packets: 1}, at(1150, 1)}, 3, 0},
-		{"no SYN seen", []Segment{at(1000, 1), at(1200, 1), at(1100, 9)}, 3, 0},
-		{"pieces of one gap", []Segment{at(1000, 1), at(1400, 1), at(1200, 1), at(1100, 1)}, 4, 2},
-		{"numbers wrap", []Segment{plain(0xffffff9c), plain(100), plain(0)}, 3, 1},
+		{"in order", []Segment{syn, at(1000, 1), at(1100, 1), at(1200, 2)}, 3, 0, 0},
+		{"late by the network", []Segment{syn, at(1000, 1), at(1200, 1), at(1100, 1)}, 3, 1, 0},
+		{"late by the network, sent earlier", []Segment{syn, at(1000, 1), at(1200, 5), at(1100, 4)}, 3, 1, 0},
+		{"retransmitted", []Segment{syn, at(1000, 1), at(1200, 1), at(1300, 2), at(1100, 9)}, 4, 0, 0},
+		{"first one late", []Segment{syn, at(1100, 1), at(1000, 1)}, 2, 1, 0},
+		{"spurious retransmission", []Segment{syn, at(1000, 1), at(1100, 1), at(1000, 7)}, 2, 0, 1},
+		{"late twice", []Segment{syn, at(1000, 1), at(1200, 1), at(1100, 1), at(1100, 9)}, 3, 1, 1},
+		{"no timestamps", []Segment{plain(1000), plain(1200), plain(1100)}, 3, 1, 0},
+		{"two into one gap", []Segment{syn, at(1300, 1), at(1200, 1), at(1000, 1), at(1100, 1)}, 4, 3, 0},
+		{"acknowledgements", []Segment{syn, {Sequence: 1000, Packets: 1}, at(1000, 1), {Sequence: 1100, Packets: 1}}, 1, 0, 0},
+		{"super-packet late", []Segment{syn, at(1300, 1), {Sequence: 1000, Payload: 300, Packets: 3, Stamped: true, Stamp: 1}}, 4, 3, 0},
+		{"old and new data in one", []Segment{syn, at(1000, 1), {Sequence: 1050, Payload: 100, Packets: 1}, at(1150, 1)}, 3, 0, 0},
+		{"super-packet again", []Segment{syn, at(1000, 1), at(1100, 1), at(1200, 1), {Sequence: 1000, Payload: 300, Packets: 3}}, 3, 0, 3},
+		{"no SYN seen", []Segment{at(1000, 1), at(1200, 1), at(1100, 9)}, 3, 0, 0},
+		{"pieces of one gap", []Segment{at(1000, 1), at(1400, 1), at(1200, 1), at(1100, 1)}, 4, 2, 0},
+		{"numbers wrap", []Segment{plain(0xffffff9c), plain(100), plain(0)}, 3, 1, 0},
 	} {
 		var o TCPOrder
 		for _, s := range c.segments {
 			o.Arrive(s)
 		}
-		if o.Received != c.received || o.Reordered != c.reordered {
-			t.Errorf("%s: received %d, reordered %d; want %d, %d", c.name, o.Received, o.Reordered, c.received, c.reordered)
+		if o.Received != c.received || o.Reordered != c.reordered || o.Duplicates != c.duplicates {
+			t.Errorf("%s: received %d, reordered %d, duplicates %d; want %d, %d, %d", c.name,
+				o.Received, o.Reordered, o.Duplicates, c.received, c.reordered, c.duplicates)
 		}
 	}
 }
@@ -118,11 +120,15 @@ func TestFlowsAreBounded(t *testing.T) {
 		at(port, 0)
 		at(port, 20)
 		at(port, 10)
+		at(port, 10)
 	}
 	if len(f.orders) > MaxFlows {
 		t.Errorf("%d connections are followed", len(f.orders))
 	}
 	if got := f.Reordered(); got != 1.0/3 {
 		t.Errorf("share of reordered packets %v, want a third", got)
+	}
+	if got := f.Duplicates(); got != 1.0/4 {
+		t.Errorf("share of duplicates %v, want a quarter", got)
 	}
 }

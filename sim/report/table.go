@@ -126,7 +126,7 @@ func withUnit(name string, v any) string {
 			return fmt.Sprintf("%.2f s", n)
 		}
 		return fmt.Sprintf("%.1f ms", n*1e3)
-	case "loss", "late", "reordered":
+	case "loss", "late", "reordered", "spurious":
 		return fmt.Sprintf("%.2f %%", n*100)
 	}
 	return scaled(n)

@@ -20,11 +20,11 @@ var reservedNames = []string{
 // dot leads to a group. What only some traffic of a kind has is added by
 // measuresOf.
 var measures = map[string][]string{
-	"tcp":  {"goodput", "bytes", "stall", "regained", "retransmits", "reordered", "failed"},
+	"tcp":  {"goodput", "bytes", "stall", "regained", "retransmits", "spurious", "reordered", "failed"},
 	"udp":  {"goodput", "bytes", "stall", "regained", "sent", "loss", "duplicates", "reordered", "delay.p50", "delay.p95", "delay.p99"},
 	"rtp":  {"sent", "loss", "late", "duplicates", "reordered", "stall", "jitter", "mos", "reports", "delay.p50", "delay.p95", "delay.p99"},
 	"ping": {"sent", "loss", "rtt.min", "rtt.avg", "rtt.p50", "rtt.p95", "rtt.p99", "rtt.max", "rtt.mdev"},
-	"http": {"goodput", "bytes", "stall", "regained", "retransmits", "reordered", "failed", "fct.p50", "fct.p95", "fct.p99"},
+	"http": {"goodput", "bytes", "stall", "regained", "retransmits", "spurious", "reordered", "failed", "fct.p50", "fct.p95", "fct.p99"},
 	"dns":  {"queries", "failed", "rtt.min", "rtt.avg", "rtt.p50", "rtt.p95", "rtt.p99", "rtt.max", "rtt.mdev"},
 }
 

@@ -11,7 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/multilink-vpn/multilink/sim/meter"
@@ -26,13 +26,13 @@ type fileServer struct {
 	server *http.Server
 	addr   netip.AddrPort
 	done   chan struct{}
-	// retransmits counts the segments that its kernel sent again, of
-	// connections that have ended.
-	retransmits atomic.Int64
+
+	mu     sync.Mutex
+	counts senderCounts // of connections that have ended
 }
 
-// countingListener hands out connections that tell the server their
-// retransmissions when they are closed.
+// countingListener hands out connections that tell the server their counters
+// when they are closed.
 type countingListener struct {
 	*net.TCPListener
 	server *fileServer
@@ -52,8 +52,10 @@ func (l countingListener) Accept() (net.Conn, error) {
 }
 
 func (c countingConn) Close() error {
-	retransmits, _ := senderInfo(c.TCPConn)
-	c.server.retransmits.Add(int64(retransmits))
+	counts := readCounts(c.TCPConn)
+	c.server.mu.Lock()
+	c.server.counts.add(counts)
+	c.server.mu.Unlock()
 	return c.TCPConn.Close()
 }
 
@@ -115,7 +117,9 @@ func runHTTP(ctx context.Context, j Job) (meter.Outcome, error) {
 	d.run(ctx, server.addr)
 	server.stop()
 	d.values()
-	d.out.Values["retransmits"] = server.retransmits.Load()
+	server.mu.Lock()
+	server.counts.values(d.out.Values)
+	server.mu.Unlock()
 	if seen != nil {
 		d.out.Values["reordered"] = seen.stop()
 	}

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
 )
@@ -38,10 +36,8 @@ type bulk struct {
 	fct    *meter.Spread
 	out    meter.Outcome
 	failed int
-	cc     string
-
-	retransmits int
-	ended       time.Duration // when the last transfer of a size was complete
+	counts senderCounts
+	ended  time.Duration // when the last transfer of a size was complete
 }
 
 func newBulk(ctx context.Context, j Job, direction string) (*bulk, error) {
@@ -145,29 +141,10 @@ func (b *bulk) send(ctx context.Context, conn *net.TCPConn) {
 
 // readInfo takes the sender's counters from its kernel.
 func (b *bulk) readInfo(conn *net.TCPConn) {
-	retransmits, cc := senderInfo(conn)
+	counts := readCounts(conn)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.retransmits += retransmits
-	if cc != "" {
-		b.cc = cc
-	}
-}
-
-// senderInfo returns how many segments a connection's kernel sent again, and
-// the congestion control it uses.
-func senderInfo(conn *net.TCPConn) (retransmits int, cc string) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0, ""
-	}
-	_ = raw.Control(func(fd uintptr) {
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			retransmits = int(info.Total_retrans)
-		}
-		cc, _ = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
-	})
-	return retransmits, cc
+	b.counts.add(counts)
 }
 
 func (b *bulk) receive(ctx context.Context, conn *net.TCPConn) {
@@ -239,13 +216,13 @@ func (b *bulk) values() {
 	}
 	t := meter.Sum(b.meters...)
 	b.out.Values = map[string]any{
-		"goodput":     t.Goodput(b.Start, b.Start+b.Warmup, end),
-		"bytes":       t.Bytes,
-		"stall":       t.Stall.Seconds(),
-		"retransmits": b.retransmits,
-		"failed":      b.failed,
-		"cc":          b.cc,
+		"goodput": t.Goodput(b.Start, b.Start+b.Warmup, end),
+		"bytes":   t.Bytes,
+		"stall":   t.Stall.Seconds(),
+		"failed":  b.failed,
+		"cc":      b.counts.cc,
 	}
+	b.counts.values(b.out.Values)
 	if b.fct.Count() > 0 {
 		b.out.Values["fct"] = b.fct.Percentiles()
 	}

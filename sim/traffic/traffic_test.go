@@ -183,6 +183,9 @@ func TestTCPForADuration(t *testing.T) {
 				if number(t, out.Values, "reordered") != 0 && number(t, out.Values, "retransmits") == 0 {
 					t.Errorf("a cable reordered: %v", out.Values)
 				}
+				if v := number(t, out.Values, "spurious"); v < 0 || v > 0.1 {
+					t.Errorf("a share of %v was sent again for nothing", v)
+				}
 				if got := len(out.Series["goodput"].V); got < 3 || got > 4 {
 					t.Errorf("%d bins of 0.1 s in 0.4 s", got)
 				}

@@ -170,7 +170,8 @@ func (b *bulk) outcome() meter.Outcome {
 		"bytes":       t.Bytes,
 		"stall":       t.Stall.Seconds(),
 		"retransmits": retransmits,
-		"reordered":   b.tap.reordered(),
+		"reordered":   b.tap.flows.Reordered(),
+		"spurious":    b.tap.flows.Duplicates(),
 		"failed":      b.failed,
 		"cc":          orDefault(b.CC, defaultCC),
 	}

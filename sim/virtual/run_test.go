@@ -152,6 +152,24 @@ expect:
 `)
 }
 
+// TestCopiesAreSpurious: what arrives a second time counts, past the tunnel; in
+// the tunnel the links' copies end.
+func TestCopiesAreSpurious(t *testing.T) {
+	runText(t, `
+name: copies
+warmup: 1s
+links: [{name: a, both: {rate: 10mbit, delay: 20ms, duplicate: 25%}}]
+traffic:
+  - {name: past, kind: tcp, via: "link:a", duration: 3s}
+  - {name: web, kind: http, via: "link:a", size: 1MB, start: 3s}
+  - {name: dl, kind: tcp, start: 6s, duration: 3s}
+expect:
+  - past.spurious > 0.15 and past.spurious < 0.25
+  - web.spurious > 0.15 and web.spurious < 0.25
+  - dl.spurious == 0
+`)
+}
+
 func TestPingSeesTheDelays(t *testing.T) {
 	for _, underlay := range []string{"4", "6"} {
 		runText(t, `

@@ -2,8 +2,9 @@ package virtual
 
 import "github.com/multilink-vpn/multilink/sim/meter"
 
-// tap counts the reordered packets of TCP connections with one host service,
-// as a capture at the receiving machine would.
+// tap counts the reordered and the duplicate packets of TCP connections with one
+// host service, as a capture at the receiving machine would. The links' own
+// copies end in the tunnel: a duplicate is a retransmission that was not needed.
 type tap struct {
 	port   uint16 // of the service
 	source bool   // the service sends: its port is the source
@@ -30,6 +31,3 @@ func (t *tap) see(packet []byte) {
 		t.flows.Arrive(flow, segment)
 	}
 }
-
-// reordered is the share of reordered packets.
-func (t *tap) reordered() float64 { return t.flows.Reordered() }

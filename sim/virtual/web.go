@@ -204,7 +204,8 @@ func (g *downloads) outcome() meter.Outcome {
 		"failed":      g.failed,
 		"fct":         g.fct.Percentiles(),
 		"retransmits": retransmits,
-		"reordered":   g.tap.reordered(),
+		"reordered":   g.tap.flows.Reordered(),
+		"spurious":    g.tap.flows.Duplicates(),
 	}
 	g.out.Series = map[string]report.Series{"goodput": t.Series(g.Start, end)}
 	return g.out
