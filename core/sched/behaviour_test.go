@@ -59,36 +59,6 @@ func TestBlestSparesTheSlowLink(t *testing.T) {
 	}
 }
 
-func TestBlestAdapts(t *testing.T) {
-	s := newBlest()
-	v := &View{Now: 1e9}
-	fast := open(0, 10*ms, 1e6)
-	step := func(blocked uint64) float64 {
-		v.Now, v.Blocked = v.Now.Add(fast.SRTT), blocked
-		s.adapt(v, &fast)
-		s.adapt(v, &fast) // within the round trip: no effect
-		return s.lambda
-	}
-	near := func(got, want float64) {
-		t.Helper()
-		if math.Abs(got-want) > 1e-9 {
-			t.Errorf("lambda %v, want %v", got, want)
-		}
-	}
-	near(step(0), 1.19)
-	near(step(7), 1.23)
-	near(step(7), 1.22)
-	near(step(0), 1.21) // the peer's count began anew
-	for range 40 {
-		step(0)
-	}
-	near(s.lambda, 1)
-	for i := range uint64(10) {
-		step(i + 1)
-	}
-	near(s.lambda, 1.3)
-}
-
 // TestEcfFinishesEarlier: a short transfer does not wait for its last packets
 // on the slow link, a long one uses both.
 func TestEcfFinishesEarlier(t *testing.T) {

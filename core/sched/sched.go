@@ -93,10 +93,8 @@ type View struct {
 	// ones have caught up (Link.Open says so): the youngest may leave now on the
 	// slowest.
 	Held bool
-	// Budget is what the peer's resequencer may hold, in bytes, and Blocked
-	// how often it had to wait for a packet from a slower link.
-	Budget  int
-	Blocked uint64
+	// Budget is what the peer's resequencer may hold, in bytes.
+	Budget int
 }
 
 // AnyOpen tells whether a packet could leave on some link.
@@ -153,7 +151,7 @@ const Default = "earliest"
 // table holds every scheduler by name.
 var table = map[string]func() Scheduler{
 	"active-backup":  func() Scheduler { return &activeBackup{} },
-	"blest":          func() Scheduler { return newBlest() },
+	"blest":          func() Scheduler { return blest{} },
 	"byte-count":     func() Scheduler { return newByteCount() },
 	"earliest":       func() Scheduler { return &earliest{} },
 	"ecf":            func() Scheduler { return &ecf{} },
