@@ -43,17 +43,23 @@ type fallback struct {
 // streaming tells whether the link's datagrams take its control connection.
 func (l *linkState) streaming() bool { return l.paths.current.Stream }
 
-// blockedAt is when the silence on UDP is too long.
-func (l *linkState) blockedAt(now core.Time) core.Time {
+// blockedAt is when the silence on UDP is too long. A link that receives and is
+// not answered is of use beside others that report what it received; where there
+// are none, only answers count.
+func (s *Session) blockedAt(l *linkState) core.Time {
 	limit := blockedIdle
-	if l.health != up || l.tx.Silence(now) > 0 {
+	if l.health != up || l.tx.Silence(s.now) > 0 {
 		limit = blockedAsked
 	}
-	return max(l.rx.LastReceived(), l.fallback.since).Add(limit)
+	heard := l.rx.LastReceived()
+	if l.health == down && !s.datagrams() {
+		heard = min(heard, l.tx.LastAck())
+	}
+	return max(heard, l.fallback.since).Add(limit)
 }
 
 // fallbackDue is when the client is to try the other way.
-func (l *linkState) fallbackDue(now core.Time) core.Time {
+func (s *Session) fallbackDue(l *linkState) core.Time {
 	f := &l.fallback
 	switch {
 	case !f.able || l.policy.Role == Off:
@@ -61,7 +67,7 @@ func (l *linkState) fallbackDue(now core.Time) core.Time {
 	case l.streaming():
 		return max(f.since, f.asked).Add(f.wait)
 	}
-	return max(l.blockedAt(now), f.asked.Add(streamEvery))
+	return max(s.blockedAt(l), f.asked.Add(streamEvery))
 }
 
 // tryOther sends a challenge over the way that the link does not take.
@@ -80,7 +86,7 @@ func (s *Session) tryOther(l *linkState, out *Output) {
 // heard yet that it works.
 func (s *Session) reached(l *linkState, from core.Path, out *Output) {
 	f := &l.fallback
-	if !f.able || from.Stream == l.streaming() || from.Stream && s.now < l.blockedAt(s.now) {
+	if !f.able || from.Stream == l.streaming() || from.Stream && s.now < s.blockedAt(l) {
 		return
 	}
 	if !from.Stream {

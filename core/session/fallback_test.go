@@ -68,6 +68,28 @@ func TestUDPBlockedOnTheOnlyLink(t *testing.T) {
 	}
 }
 
+// TestUDPBlockedOneWayOnTheOnlyLink: it is no use to receive what nobody can be
+// told of, nor to send what does not arrive.
+func TestUDPBlockedOneWayOnTheOnlyLink(t *testing.T) {
+	for from := range 2 {
+		w := squeezed(t, 0, true)
+		w.stream(server, 2*mbit, 1400, 30*time.Second)
+		w.stream(client, 2*mbit, 1400, 30*time.Second)
+		w.run(time.Second)
+		w.ends[from].pipes[0].noUDP = true
+		w.run(6 * time.Second)
+		w.wantTransports("blocked one way", "tcp up", "tcp up")
+		for to := range 2 {
+			if gap := w.longestGap(to); gap > blockedAsked+time.Second {
+				t.Errorf("what end %d sends by UDP is lost: nothing came to end %d for %v", from, to, gap)
+			}
+		}
+		w.ends[from].pipes[0].noUDP = false
+		w.run(7 * time.Second)
+		w.wantTransports("free again", "udp up", "udp up")
+	}
+}
+
 // TestUDPBlockedFromTheBeginning: a link that never had UDP comes up.
 func TestUDPBlockedFromTheBeginning(t *testing.T) {
 	w := newWorld(t, wholeStrategy, "flow")

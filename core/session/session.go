@@ -154,7 +154,7 @@ func (s *Session) beginBody() []byte { return wire.AppendFrames(s.report[:0]) }
 func (s *Session) NextTimeout() core.Time {
 	t := min(s.reseq.NextTimeout(), s.halves.nextTimeout())
 	for _, l := range s.order {
-		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.hedgeDue(), l.mtuDue(), l.fallbackDue(s.now), l.paths.nextTimeout())
+		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.hedgeDue(), l.mtuDue(), s.fallbackDue(l), l.paths.nextTimeout())
 	}
 	if !s.queue.Empty() || len(s.stranded) > 0 {
 		t = min(t, s.wake, s.expireDue())
@@ -176,7 +176,7 @@ func (s *Session) HandleTimeout(now core.Time, out *Output) {
 		if s.probeDue(l) <= now {
 			s.probe(l, out)
 		}
-		if l.fallbackDue(now) <= now {
+		if s.fallbackDue(l) <= now {
 			s.tryOther(l, out)
 		}
 		if l.mtuDue() <= now {
