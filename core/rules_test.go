@@ -64,6 +64,42 @@ func TestPureCore(t *testing.T) {
 	}
 }
 
+// timeOfDay are the methods of a time that say what the clock on the wall shows.
+// That may be set at any moment, by any amount; differences of times do not
+// depend on it.
+var timeOfDay = []string{"Unix", "UnixMilli", "UnixMicro", "UnixNano", "UTC", "Year", "Month", "Day", "Format"}
+
+// mayTellTime are the files that need to know: quotas begin anew on a day of the
+// month, leases are given up in the order of their use, and events are dated.
+var mayTellTime = []string{
+	"core/engine/usage.go", "core/engine/linkpolicy.go", "core/engine/leases.go", "core/engine/events.go",
+}
+
+// TestTimeOfDay enforces that nothing else in the core depends on it. A
+// certificate's validity is made of constants and checked by nobody.
+func TestTimeOfDay(t *testing.T) {
+	for dir := range folders(t) {
+		if !strings.HasPrefix(dir, "core") || strings.Contains(dir, "testdata") {
+			continue
+		}
+		for name, f := range parse(t, dir) {
+			if slices.Contains(mayTellTime, name) {
+				continue
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				s, ok := n.(*ast.SelectorExpr)
+				if !ok || !slices.Contains(timeOfDay, s.Sel.Name) {
+					return true
+				}
+				if x, ok := s.X.(*ast.Ident); !ok || x.Name != "time" { // time.Date and time.Unix make a time
+					t.Errorf("%s uses the time of day: %s", name, s.Sel.Name)
+				}
+				return true
+			})
+		}
+	}
+}
+
 // mayImport says which of the project's folders a folder may import directly,
 // where that is restricted. Imports point one way: pure leaves, session,
 // engine, command.

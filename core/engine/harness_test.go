@@ -39,6 +39,8 @@ type world struct {
 	stateDir  string
 	port      uint16
 	serverKey control.PrivateKey
+
+	serverClock, clientClock wallClock
 }
 
 func newWorld(t *testing.T) *world {
@@ -185,6 +187,7 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 			c, err := w.datagrams.Open(o) // in memory one socket serves all
 			return []underlay.Conn{c}, err
 		},
+		timeOfDay: w.serverClock.now,
 	}
 	p := start(w.t, s.Run)
 	p.tun, p.host, p.log = end, h, log
@@ -239,6 +242,7 @@ func (w *world) client(key control.PrivateKey, change func(*Client), interfaces 
 		lookup: func(context.Context, underlay.Options, string) ([]netip.Addr, error) {
 			return nil, errors.New("no such name")
 		},
+		timeOfDay: w.clientClock.now,
 	}
 	if change != nil {
 		change(c)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/control"
@@ -41,6 +42,7 @@ type serverDeps struct {
 	openTUN   func(tun.Options) (tun.Device, error)
 	listenTCP func(netip.AddrPort) (net.Listener, error)
 	openUDP   func(o underlay.Options, n int) ([]underlay.Conn, error)
+	timeOfDay func() time.Time // which may be set at any moment
 }
 
 func realServer() serverDeps {
@@ -50,6 +52,7 @@ func realServer() serverDeps {
 		openTUN:   tun.Open,
 		listenTCP: underlay.ListenTCP,
 		openUDP:   underlay.OpenGroup,
+		timeOfDay: time.Now,
 	}
 }
 
@@ -62,6 +65,7 @@ type clientDeps struct {
 	dialTCP    func(context.Context, underlay.Options) (net.Conn, error)
 	openUDP    func(underlay.Options) (underlay.Conn, error)
 	lookup     lookupFunc
+	timeOfDay  func() time.Time // which may be set at any moment
 }
 
 func openRealHost(stateDir, tun string) (host, error) {
@@ -214,6 +218,7 @@ func realClient() clientDeps {
 		dialTCP:    underlay.DialTCP,
 		openUDP:    underlay.Open,
 		lookup:     hostLookup(),
+		timeOfDay:  time.Now,
 	}
 }
 

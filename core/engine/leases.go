@@ -46,8 +46,8 @@ var errPoolExhausted = errors.New("the address pool is used up")
 
 // openLeases reads the lease file, which need not exist. known are the keys
 // of the configured clients with their fixed addresses.
-func openLeases(path string, p pools, known map[string]fixed) (*leases, error) {
-	l := &leases{path: path, pools: p, now: time.Now, byKey: make(map[string]*lease), byID: make(map[uint32]*lease)}
+func openLeases(path string, p pools, known map[string]fixed, now func() time.Time) (*leases, error) {
+	l := &leases{path: path, pools: p, now: now, byKey: make(map[string]*lease), byID: make(map[uint32]*lease)}
 	l.configure(known)
 	stored, err := readLeases(path)
 	if err != nil {

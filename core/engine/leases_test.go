@@ -116,7 +116,7 @@ func TestLeasesBadFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := openLeases(path, testPools("10.8.0.0/24", ""), nil)
+		_, err := openLeases(path, testPools("10.8.0.0/24", ""), nil, time.Now)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: error %v, want %q and the path", content, err, want)
 		}
@@ -138,7 +138,7 @@ func TestLeasesUnique(t *testing.T) {
 		}
 		known["C"] = fixed{v4: netip.MustParseAddr("10.8.0.4")}
 		known["D"] = fixed{v6: netip.MustParseAddr("fd4d:4c::3")}
-		l, err := openLeases(path, p, known)
+		l, err := openLeases(path, p, known, time.Now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func TestLeasesUnique(t *testing.T) {
 			case "leave":
 				delete(live, key)
 			case "restart":
-				if l, err = openLeases(path, p, known); err != nil {
+				if l, err = openLeases(path, p, known, time.Now); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -178,7 +178,7 @@ func TestLeasesUnique(t *testing.T) {
 
 func mustLeases(t *testing.T, path string, p pools, known map[string]fixed) *leases {
 	t.Helper()
-	l, err := openLeases(path, p, known)
+	l, err := openLeases(path, p, known, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func (c *Client) policy(name string) (p config.LinkPolicy, reason string) {
 func (c *Client) openUsage() (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.policies.usage, err = openUsage(c.cfg.UsageFile, time.Now)
+	c.policies.usage, err = openUsage(c.cfg.UsageFile, c.deps.timeOfDay)
 	return err
 }
 

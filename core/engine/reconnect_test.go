@@ -84,7 +84,7 @@ func (c *cables) dial(ctx context.Context, o underlay.Options) (net.Conn, error)
 	return nc, err
 }
 
-// cut breaks all connections so far for the client alone, as a NAT does.
+// cut breaks all connections since the last cut for the client alone, as a NAT does.
 func (c *cables) cut(t *testing.T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,6 +93,7 @@ func (c *cables) cut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	c.conns = nil
 }
 
 // TestControlConnectionIsReplaced: a link whose control connection alone is lost

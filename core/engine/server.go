@@ -126,7 +126,7 @@ func (s *Server) open(undo *undoList) error {
 	}
 	undo.add(func() error { metrics.Close(); return nil })
 
-	if s.leases, err = openLeases(filepath.Join(cfg.StateDir, cfg.TUN.Name+".leases.json"), s.pools, fixedAddresses(cfg)); err != nil {
+	if s.leases, err = openLeases(filepath.Join(cfg.StateDir, cfg.TUN.Name+".leases.json"), s.pools, fixedAddresses(cfg), s.deps.timeOfDay); err != nil {
 		return err
 	}
 	if err := s.openSockets(undo); err != nil {

@@ -22,6 +22,7 @@ type files struct{ folder string }
 func (f files) config() string { return filepath.Join(f.folder, "config.toml") }
 func (f files) key() string    { return filepath.Join(f.folder, "private.key") }
 func (f files) socket() string { return filepath.Join(f.folder, "status.sock") }
+func (f files) usage() string  { return filepath.Join(f.folder, "usage.json") }
 func (f files) log() string    { return filepath.Join(f.folder, "output.log") }
 
 // serverAddress is the server's address in a family.
@@ -45,6 +46,7 @@ func clientKeys(sc *scenario.Scenario, f files, serverKey string, over ...map[st
 		"private_key_file": f.key(),
 		"status_socket":    f.socket(),
 		"state_dir":        f.folder,
+		"usage_file":       f.usage(),
 		"dns":              map[string]any{"mode": "off"},
 	}
 	for _, o := range append([]map[string]any{sc.Client}, over...) {

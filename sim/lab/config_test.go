@@ -27,7 +27,7 @@ func TestClientConfiguration(t *testing.T) {
 	}
 	want := map[string]any{
 		"server": "[2001:db8:ffff::2]:5410", "server_key": "KEY", "scheduler": "wrr",
-		"private_key_file": "/run/x/private.key", "status_socket": "/run/x/status.sock", "state_dir": "/run/x",
+		"private_key_file": "/run/x/private.key", "status_socket": "/run/x/status.sock", "state_dir": "/run/x", "usage_file": "/run/x/usage.json",
 		"dns": map[string]any{"mode": "off", "servers": []any{"198.18.0.2"}},
 		"tun": map[string]any{"mtu": int64(1300)},
 	}
