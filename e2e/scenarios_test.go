@@ -23,7 +23,7 @@ import (
 var chosen = []string{
 	"demo", "two-equal-links", "two-equal-links-up", "unplug-replug", "third-link-joins", "late-first-link",
 	"server-ipv6", "inner-ipv6", "mtu-1400-one-link", "dns-through-tunnel",
-	"call-link-lossy", "wifi-change", "server-restart",
+	"call-link-lossy", "wifi-change", "server-restart", "capped-link",
 }
 
 // scenarioTimeout bounds one scenario with its baselines.
