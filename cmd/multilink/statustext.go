@@ -173,5 +173,8 @@ func device(t engine.TUNStatus) string {
 	if len(t.Offloads) > 0 {
 		text += " (" + strings.Join(t.Offloads, " ") + ")"
 	}
+	if t.Queues > 1 {
+		text += fmt.Sprintf(", %d queues", t.Queues)
+	}
 	return text + because(t.Reason)
 }

@@ -88,7 +88,9 @@ func (c *Client) Run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
-	running.Go(c.readTUN)
+	for _, q := range c.device.Queues() {
+		running.Go(func() { c.readTUN(q) })
+	}
 	running.Go(func() { c.watch(ctx, changes) })
 	running.Go(func() { c.account(ctx) })
 	c.opts.ready()
@@ -271,11 +273,11 @@ func (c *Client) forgetLinks() {
 	}
 }
 
-// readTUN takes packets from the TUN to the current session.
-func (c *Client) readTUN() {
+// readTUN takes packets from a queue of the TUN to the current session.
+func (c *Client) readTUN(queue tun.Queue) {
 	var batch tun.Batch
 	for {
-		if err := c.device.Read(&batch); err != nil {
+		if err := queue.Read(&batch); err != nil {
 			if !isClosed(err) {
 				c.log.Error("TUN device failed", "error", err)
 			}

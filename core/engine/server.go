@@ -88,7 +88,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 	var running sync.WaitGroup
-	running.Go(s.readTUN)
+	for _, q := range s.device.Queues() {
+		running.Go(func() { s.readTUN(q) })
+	}
 	for _, c := range s.udp {
 		running.Go(func() { s.readUDP(c) })
 	}
@@ -140,7 +142,7 @@ func (s *Server) open(undo *undoList) error {
 	for _, r := range host.Recovered() {
 		s.log.Info("cleaned up after a crash", "what", r.String())
 	}
-	dev, err := s.deps.openTUN(tun.Options{Name: cfg.TUN.Name, MTU: cfg.TUN.MTU, Mode: tun.Mode(cfg.TUN.Mode)})
+	dev, err := s.deps.openTUN(tun.Options{Name: cfg.TUN.Name, MTU: cfg.TUN.MTU, Mode: tun.Mode(cfg.TUN.Mode), Ways: readers()})
 	if err != nil {
 		return explainTUN(err)
 	}
@@ -174,7 +176,7 @@ func (s *Server) openSockets(undo *undoList) error {
 	if a, ok := tcp.Addr().(*net.TCPAddr); ok { // port 0: the one that was chosen
 		local = netip.AddrPortFrom(local.Addr(), uint16(a.Port))
 	}
-	s.udp, err = s.deps.openUDP(underlay.Options{Listen: local, Mode: underlay.Mode(s.cfg.Underlay.Mode)}, udpSockets())
+	s.udp, err = s.deps.openUDP(underlay.Options{Listen: local, Mode: underlay.Mode(s.cfg.Underlay.Mode)}, readers())
 	if err != nil {
 		return explainListen("UDP", local, err)
 	}
@@ -204,11 +206,12 @@ func (s *Server) shutDown() {
 	s.serving.Wait()
 }
 
-// readTUN takes packets from the TUN to the sessions of their destinations.
-func (s *Server) readTUN() {
+// readTUN takes packets from a queue of the TUN to the sessions of their
+// destinations.
+func (s *Server) readTUN(queue tun.Queue) {
 	var batch tun.Batch
 	for {
-		if err := s.device.Read(&batch); err != nil {
+		if err := queue.Read(&batch); err != nil {
 			s.readEnded("TUN device", err)
 			return
 		}

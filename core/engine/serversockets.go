@@ -7,13 +7,14 @@ import (
 	"github.com/multilink-vpn/multilink/core/underlay"
 )
 
-// maxSockets bounds the server's sockets: each has a reader with a megabyte for
-// what it reads.
-const maxSockets = 8
+// maxReaders bounds the server's sockets, each of which has a reader with a
+// megabyte for what it reads, and the queues of its TUN for each kind of packet.
+const maxReaders = 8
 
-// udpSockets is how many sockets a server opens, so that it can work for
-// several clients at once: one for each processor.
-func udpSockets() int { return min(runtime.GOMAXPROCS(0), maxSockets) }
+// readers is how many sockets a server opens, and over how many queues of its
+// TUN it spreads the packets of each kind, so that it can work for several
+// clients at once: one for each processor.
+func readers() int { return min(runtime.GOMAXPROCS(0), maxReaders) }
 
 // sockets are those of a server, all on one port.
 type sockets []underlay.Conn

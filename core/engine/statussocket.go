@@ -13,7 +13,7 @@ import (
 
 // statusSocket serves a Status and the commands of a client or server as JSON
 // over HTTP on a Unix socket: GET / answers with the Status, GET /events with events
-// as they happen, POST /NAME runs the command of that name (see commands).
+// as they happen, GET /profile with a profile of the processor time, POST /NAME runs the command of that name (see commands).
 type statusSocket struct {
 	path   string
 	server *http.Server
@@ -39,6 +39,7 @@ func openStatusSocket(path string, status func() Status, commands commands, even
 		answer(w, http.StatusOK, status())
 	})
 	mux.Handle("GET /events", events)
+	mux.HandleFunc("GET /profile", serveProfile)
 	mux.Handle("POST /{command}", commands)
 	s := &statusSocket{
 		path: path,

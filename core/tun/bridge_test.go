@@ -24,7 +24,7 @@ type bridge struct {
 	a, b   *nstest.Namespace
 	da, db Device
 	supers atomic.Int64 // super-packets read
-	errors chan error   // what ended the two directions
+	errors chan error   // what ended the readers
 }
 
 const (
@@ -35,24 +35,29 @@ const (
 	addrB6    = "2001:db8::2"
 )
 
-func newBridge(t *testing.T, mode Mode, ladder []offload) *bridge {
+func newBridge(t *testing.T, mode Mode, k kernel) *bridge {
 	t.Helper()
-	br := &bridge{a: nstest.New(t), b: nstest.New(t), errors: make(chan error, 2)}
+	br := &bridge{a: nstest.New(t), b: nstest.New(t), errors: make(chan error, 2*kinds)}
 	o := Options{Name: "ml-test", MTU: bridgeMTU, Mode: mode}
-	br.da, br.db = openIn(t, br.a, o, ladder), openIn(t, br.b, o, ladder)
+	br.da, br.db = openIn(t, br.a, o, k), openIn(t, br.b, o, k)
 	br.a.Up(t, "ml-test", addrA4+"/24", addrA6+"/64")
 	br.b.Up(t, "ml-test", addrB4+"/24", addrB6+"/64")
-	go func() { br.errors <- br.carry(br.da, br.db) }()
-	go func() { br.errors <- br.carry(br.db, br.da) }()
+	for _, q := range br.da.Queues() {
+		go func() { br.errors <- br.carry(q, br.db) }()
+	}
+	for _, q := range br.db.Queues() {
+		go func() { br.errors <- br.carry(q, br.da) }()
+	}
 	t.Cleanup(func() {
 		_, _ = br.da.Close(), br.db.Close()
-		<-br.errors
-		<-br.errors
+		for range len(br.da.Queues()) + len(br.db.Queues()) {
+			<-br.errors
+		}
 	})
 	return br
 }
 
-func (br *bridge) carry(from, to Device) error {
+func (br *bridge) carry(from Queue, to Device) error {
 	var (
 		b      Batch
 		cursor gso.Cursor
@@ -92,7 +97,7 @@ func TestTCPThroughTunnel(t *testing.T) {
 	_, _ = r.Read(data)
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			br := newBridge(t, v.mode, v.ladder)
+			br := newBridge(t, v.mode, v.kernel)
 			for _, addr := range []string{addrB4, addrB6} {
 				transfer(t, br, netip.MustParseAddr(addr), data)
 			}
@@ -157,7 +162,7 @@ func TestUDPThroughTunnel(t *testing.T) {
 	const size, run, runs = 1000, 11, 10
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			br := newBridge(t, v.mode, v.ladder)
+			br := newBridge(t, v.mode, v.kernel)
 			for _, addr := range []string{addrB4, addrB6} {
 				var receiver *net.UDPConn
 				br.b.Do(t, func() (err error) {

@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/multilink-vpn/multilink/core"
 )
 
@@ -33,16 +35,19 @@ type Options struct {
 	MTU int
 	// Mode is ModeAuto when empty.
 	Mode Mode
+	// Ways is over how many queues the packets of each kind are spread, by their
+	// destination, where the kernel can do it; 0 is 1.
+	Ways int
 }
 
-// Device is one TUN interface. Read and Write may be called at the same time.
+// Device is one TUN interface. Its queues can be read, and it can be written to,
+// all at the same time.
 type Device interface {
 	// Name is the interface's name.
 	Name() string
-	// Read waits for a packet, then takes what else is there, up to a bound.
-	// The batch's packets are valid until the next Read with that batch. After
-	// Close, and in a Read that Close interrupts, it returns os.ErrClosed.
-	Read(b *Batch) error
+	// Queues are the device's queues of packets from the kernel, at least one.
+	// Each wants a reader of its own, all of the time.
+	Queues() []Queue
 	// Write delivers packets in order, joined to super-packets where the
 	// device can. It may change their bytes; it keeps none of them. Packets
 	// that cannot be delivered are counted and are no error.
@@ -55,11 +60,22 @@ type Device interface {
 	Close() error
 }
 
+// Queue holds packets that the kernel hands over, some of all. No flow is spread
+// over queues, but that TCP segments without payload have a queue of their own.
+type Queue interface {
+	// Read waits for a packet, then takes what else is there, up to a bound.
+	// The batch's packets are valid until the next Read with that batch. After
+	// Close, and in a Read that Close interrupts, it returns os.ErrClosed.
+	Read(b *Batch) error
+}
+
 // Info says how a device works.
 type Info struct {
 	Mode Mode `json:"mode"` // ModeFast or ModePortable
 	// Offloads are those in use: csum, tso4, tso6, uso4, uso6.
 	Offloads []string `json:"offloads"`
+	// Queues is how many queues of packets from the kernel there are.
+	Queues int `json:"queues"`
 	// MaxSegments bounds the segments of a super-packet the kernel hands over;
 	// 0 is the kernel's own bound.
 	MaxSegments int `json:"max_segments,omitempty"`
@@ -69,19 +85,26 @@ type Info struct {
 
 // Open makes the interface, or takes an existing persistent one that nobody
 // uses. The interface is not set up and has no address.
-func Open(o Options) (Device, error) { return open(o, offloadLadder) }
+func Open(o Options) (Device, error) { return open(o, kernel{offloadLadder, loadSteering}) }
 
-func open(o Options, ladder []offload) (Device, error) {
+// kernel is what is tried of the kernel; tests leave some of it out.
+type kernel struct {
+	ladder []offload
+	// steering loads the program that chooses queues.
+	steering func(ways int) (*ebpf.Program, error)
+}
+
+func open(o Options, k kernel) (Device, error) {
 	if err := checkName(o.Name); err != nil {
 		return nil, err
 	}
 	switch o.Mode {
 	case ModeFast:
-		return openFast(o, ladder)
+		return openFast(o, k)
 	case ModePortable:
 		return openPortable(o, "portable mode was asked for")
 	case ModeAuto, "":
-		d, err := openFast(o, ladder)
+		d, err := openFast(o, k)
 		if errors.Is(err, errNoFastMode) {
 			return openPortable(o, err.Error())
 		}

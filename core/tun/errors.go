@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -12,8 +13,8 @@ import (
 var (
 	ErrNoTUN      = errors.New("the kernel has no TUN device: load it (modprobe tun), or start the container with --device /dev/net/tun")
 	ErrPermission = errors.New("making a TUN interface needs root or CAP_NET_ADMIN")
-	ErrInUse      = errors.New("the interface exists and is in use by another process")
-	ErrNotTUN     = errors.New("an interface of this name exists and is not a single-queue TUN interface")
+	ErrInUse      = errors.New("the interface exists and is in use by another process, or was made with several queues")
+	ErrNotTUN     = errors.New("an interface of this name exists and is not a TUN interface")
 	ErrName       = errors.New("not a name for an interface")
 )
 
@@ -36,7 +37,20 @@ func explain(name string, err error) error {
 			break
 		}
 	}
+	if err == ErrNotTUN && isTUN(name) { // one with several queues, which Open gives those it makes
+		err = ErrInUse
+	}
 	return fmt.Errorf("tun: interface %s: %w", name, err)
+}
+
+// isTUN tells whether there is a TUN interface of this name.
+func isTUN(name string) bool {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return false
+	}
+	t, ok := link.(*netlink.Tuntap)
+	return ok && t.Mode == netlink.TUNTAP_MODE_TUN
 }
 
 // checkName refuses what the kernel does not take as an interface's name.

@@ -1,12 +1,12 @@
 package tun
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -42,15 +42,9 @@ type fastDevice struct {
 	counters
 	name     string
 	info     Info
-	file     *os.File
-	raw      syscall.RawConn
+	queues   []*fastQueue // the first takes what is written
 	closed   atomic.Bool
 	checksum bool // the kernel completes checksums
-
-	readMu   sync.Mutex
-	batch    *Batch // of the Read under way
-	readErr  error
-	readStep func(fd uintptr) bool
 
 	writeMu   sync.Mutex
 	expander  expander
@@ -62,43 +56,40 @@ type fastDevice struct {
 	writeStep func(fd uintptr) bool
 }
 
-// openFast makes the interface with vnet headers and the first set of
-// offloads in ladder that the kernel takes.
-func openFast(o Options, ladder []offload) (Device, error) {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, explain(o.Name, err)
-	}
+// openFast makes the interface with vnet headers, with the first set of
+// offloads in k.ladder that the kernel takes, and with several queues where it
+// can.
+func openFast(o Options, k kernel) (Device, error) {
 	d := &fastDevice{name: o.Name}
-	if err := d.setUp(fd, o, ladder); err != nil {
-		_ = unix.Close(fd)
+	fds, err := openQueues(o, k)
+	if err != nil {
+		d.lacks("one queue: " + err.Error())
+		var fd int
+		if fd, err = openQueue(o.Name, 0); err != nil {
+			return nil, err
+		}
+		fds = []int{fd}
+	}
+	if err = d.setUp(fds[0], o, k.ladder); err != nil {
+		closeAll(fds)
 		return nil, err
 	}
 	// From here on the runtime's poller waits for the device. It refuses one
 	// that is not attached to an interface yet.
-	d.file = os.NewFile(uintptr(fd), "/dev/net/tun")
-	if d.raw, err = d.file.SyscallConn(); err != nil {
-		_ = d.file.Close()
+	for _, fd := range fds {
+		err = errors.Join(err, d.addQueue(os.NewFile(uintptr(fd), "/dev/net/tun")))
+	}
+	if err != nil {
+		_ = d.Close()
 		return nil, fmt.Errorf("tun: interface %s: %w", o.Name, err)
 	}
-	d.readStep, d.writeStep = d.readSome, d.writeSome
+	d.writeStep = d.writeSome
+	d.info.Queues = len(fds)
 	return d, nil
 }
 
-// setUp attaches fd to the interface and prepares that.
+// setUp prepares the interface that fd is attached to.
 func (d *fastDevice) setUp(fd int, o Options, ladder []offload) error {
-	features, err := unix.IoctlGetUint32(fd, unix.TUNGETFEATURES)
-	if err != nil || features&unix.IFF_VNET_HDR == 0 {
-		return errNoFastMode
-	}
-	request, err := unix.NewIfreq(o.Name)
-	if err != nil {
-		return explain(o.Name, err)
-	}
-	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
-		return explain(o.Name, err)
-	}
 	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen); err != nil {
 		return fmt.Errorf("%w of %d bytes: %w", errNoFastMode, vnetLen, err)
 	}
@@ -112,7 +103,27 @@ func (d *fastDevice) setUp(fd int, o Options, ladder []offload) error {
 	if netlink.LinkSetGSOMaxSegs(link, maxSegments) == nil {
 		d.info.MaxSegments = maxSegments
 	}
+	withoutQdisc(link)
 	return nil
+}
+
+// withoutQdisc takes the queueing disciplines away that the kernel would make
+// for each of the 256 queues an interface with several can have, 3 to 16 MB in
+// all. None of them ever holds a packet: a TUN takes all, or drops it when its
+// queue is full, which without a discipline the local sender is told at once.
+func withoutQdisc(link netlink.Link) {
+	_ = netlink.QdiscReplace(&netlink.GenericQdisc{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT},
+		QdiscType:  "noqueue",
+	})
+}
+
+// lacks notes why something is not in use.
+func (d *fastDevice) lacks(reason string) {
+	if d.info.Reason != "" {
+		reason = d.info.Reason + "; " + reason
+	}
+	d.info.Reason = reason
 }
 
 // setOffloads takes the first rung of the ladder that holds.
@@ -125,7 +136,7 @@ func (d *fastDevice) setOffloads(fd int, ladder []offload) error {
 		d.info.Mode, d.info.Offloads = ModeFast, rung.names
 		if i > 0 {
 			missing := ladder[0].names[len(rung.names):]
-			d.info.Reason = "this kernel's TUN does not offer " + strings.Join(missing, ", ")
+			d.lacks("this kernel's TUN does not offer " + strings.Join(missing, ", "))
 		}
 		d.checksum = rung.flags&unix.TUN_F_CSUM != 0
 		d.coalescer.TCP = rung.flags&unix.TUN_F_TSO4 != 0
@@ -151,11 +162,23 @@ func setMTU(o Options) (netlink.Link, error) {
 
 func (d *fastDevice) Name() string { return d.name }
 
+func (d *fastDevice) Queues() []Queue {
+	var all []Queue
+	for _, q := range d.queues {
+		all = append(all, q)
+	}
+	return all
+}
+
 func (d *fastDevice) Info() Info { return d.info }
 
 func (d *fastDevice) Close() error {
 	d.closed.Store(true)
-	return d.file.Close()
+	var err error
+	for _, q := range d.queues {
+		err = errors.Join(err, q.file.Close())
+	}
+	return err
 }
 
 // failed returns the error that a Read or Write ended with.
@@ -169,52 +192,6 @@ func (d *fastDevice) failed(what string, err error) error {
 	return fmt.Errorf("tun: %s %s: %w", what, d.name, err)
 }
 
-func (d *fastDevice) Read(b *Batch) error {
-	d.readMu.Lock()
-	defer d.readMu.Unlock()
-	b.reset()
-	d.batch, d.readErr = b, nil
-	err := d.raw.Read(d.readStep)
-	if err == nil {
-		err = d.readErr
-	}
-	if err != nil {
-		return d.failed("read from", err)
-	}
-	d.readBatches.Add(1)
-	d.readPackets.Add(uint64(len(b.Packets)))
-	return nil
-}
-
-// readSome fills the batch with what is there; false means to wait for more.
-func (d *fastDevice) readSome(fd uintptr) bool {
-	b := d.batch
-	for {
-		room := b.room()
-		if room == nil {
-			return true
-		}
-		n, err := unix.Read(int(fd), room)
-		switch err {
-		case nil:
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			return len(b.Packets) > 0
-		default:
-			d.readErr = err
-			return true
-		}
-		p, err := decodeVnet(room[:n])
-		if err != nil {
-			d.readMalformed.Add(1)
-			continue
-		}
-		b.Packets = append(b.Packets, p)
-		b.used += n
-	}
-}
-
 func (d *fastDevice) Write(pkts []core.Packet) error {
 	d.writeMu.Lock()
 	defer d.writeMu.Unlock()
@@ -222,7 +199,7 @@ func (d *fastDevice) Write(pkts []core.Packet) error {
 	groups, malformed := d.coalescer.Coalesce(d.expander.expand(pkts, &d.counters))
 	d.writeMalformed.Add(uint64(malformed))
 	d.groups, d.writeErr = groups, nil
-	err := d.raw.Write(d.writeStep)
+	err := d.queues[0].raw.Write(d.writeStep)
 	if err == nil {
 		err = d.writeErr
 	}

@@ -75,8 +75,10 @@ func NewPipe(name string, depth int) (Device, *PipeEnd) {
 
 func (d *pipe) Name() string { return d.name }
 
+func (d *pipe) Queues() []Queue { return []Queue{d} }
+
 func (d *pipe) Info() Info {
-	return Info{Mode: ModePortable, Offloads: []string{}, Reason: "in memory"}
+	return Info{Mode: ModePortable, Offloads: []string{}, Queues: 1, Reason: "in memory"}
 }
 
 func (d *pipe) Close() error {

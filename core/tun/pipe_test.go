@@ -19,7 +19,7 @@ func TestPipe(t *testing.T) {
 		}
 	}
 	var b Batch
-	if err := d.Read(&b); err != nil || len(b.Packets) != 3 || b.Packets[2].Data[0] != 2 {
+	if err := d.Queues()[0].Read(&b); err != nil || len(b.Packets) != 3 || b.Packets[2].Data[0] != 2 {
 		t.Fatalf("Read: %v, %v", err, b.Packets)
 	}
 	if err := d.Write([]core.Packet{{Data: []byte{0}}, {Data: []byte{1}, Partial: true}, {Data: []byte{2}}, {Data: []byte{3}}}); err != nil {
@@ -44,7 +44,7 @@ func TestPipe(t *testing.T) {
 func TestPipeClose(t *testing.T) {
 	d, far := NewPipe("tun0", 1)
 	done := make(chan error)
-	go func() { done <- d.Read(new(Batch)) }()
+	go func() { done <- d.Queues()[0].Read(new(Batch)) }()
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}

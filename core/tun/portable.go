@@ -43,7 +43,7 @@ func openPortable(o Options, reason string) (Device, error) {
 	}
 	return &portableDevice{
 		iface: iface,
-		info:  Info{Mode: ModePortable, Offloads: []string{}, Reason: reason},
+		info:  Info{Mode: ModePortable, Offloads: []string{}, Queues: 1, Reason: reason},
 	}, nil
 }
 
@@ -58,6 +58,8 @@ func closeOnExec(iface *water.Interface) error {
 }
 
 func (d *portableDevice) Name() string { return d.iface.Name() }
+
+func (d *portableDevice) Queues() []Queue { return []Queue{d} }
 
 func (d *portableDevice) Info() Info { return d.info }
 

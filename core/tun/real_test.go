@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/gso"
 	"github.com/multilink-vpn/multilink/core/underlay/nstest"
@@ -18,23 +21,28 @@ var impossible = offload{1 << 30, []string{"csum", "tso4", "tso6", "uso4", "uso6
 var variants = []struct {
 	name   string
 	mode   Mode
-	ladder []offload
-	// offloads is what must be in use.
+	kernel kernel
+	// offloads is what must be in use, queues how many queues.
 	offloads string
+	queues   int
 }{
-	{"fast", ModeFast, offloadLadder, "csum tso4 tso6 uso4 uso6"},
-	{"fast without USO", ModeFast, append([]offload{impossible}, offloadLadder[1:]...), "csum tso4 tso6"},
-	{"fast without offloads", ModeFast, append([]offload{impossible}, offloadLadder[2:]...), ""},
-	{"fallback", ModeAuto, []offload{impossible}, ""},
-	{"portable", ModePortable, nil, ""},
+	{"fast", ModeFast, kernel{offloadLadder, loadSteering}, "csum tso4 tso6 uso4 uso6", kinds},
+	{"fast without steering", ModeFast, kernel{offloadLadder, noSteering}, "csum tso4 tso6 uso4 uso6", 1},
+	{"fast without USO", ModeFast, kernel{append([]offload{impossible}, offloadLadder[1:]...), loadSteering}, "csum tso4 tso6", kinds},
+	{"fast without offloads", ModeFast, kernel{append([]offload{impossible}, offloadLadder[2:]...), noSteering}, "", 1},
+	{"fallback", ModeAuto, kernel{[]offload{impossible}, loadSteering}, "", 1},
+	{"portable", ModePortable, kernel{}, "", 1},
 }
 
+// noSteering is a kernel that takes no programs.
+func noSteering(int) (*ebpf.Program, error) { return nil, unix.EPERM }
+
 // openIn opens a device in a namespace.
-func openIn(t *testing.T, ns *nstest.Namespace, o Options, ladder []offload) Device {
+func openIn(t *testing.T, ns *nstest.Namespace, o Options, k kernel) Device {
 	t.Helper()
 	var d Device
 	ns.Do(t, func() (err error) {
-		d, err = open(o, ladder)
+		d, err = open(o, k)
 		return err
 	})
 	t.Cleanup(func() { _ = d.Close() })
@@ -45,13 +53,16 @@ func TestOpenReal(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			ns := nstest.New(t)
-			d := openIn(t, ns, Options{Name: "ml-test", MTU: 1380, Mode: v.mode}, v.ladder)
+			d := openIn(t, ns, Options{Name: "ml-test", MTU: 1380, Mode: v.mode}, v.kernel)
 			info := d.Info()
-			if got := strings.Join(info.Offloads, " "); got != v.offloads && v.name != "fast" {
+			if got := strings.Join(info.Offloads, " "); got != v.offloads && !strings.HasPrefix(v.name, "fast") {
 				t.Errorf("offloads %q, want %q", got, v.offloads)
 			}
 			if strings.HasPrefix(v.name, "fast") != (info.Mode == ModeFast) {
 				t.Errorf("mode %s", info.Mode)
+			}
+			if info.Queues != v.queues || len(d.Queues()) != v.queues {
+				t.Errorf("%d queues, says %d, want %d", len(d.Queues()), info.Queues, v.queues)
 			}
 			if v.name != "fast" && info.Reason == "" {
 				t.Error("no reason for what is not in use")
@@ -71,10 +82,10 @@ func TestOpenConflicts(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			ns := nstest.New(t)
-			openIn(t, ns, Options{Name: "ml-test", Mode: v.mode}, v.ladder)
+			openIn(t, ns, Options{Name: "ml-test", Mode: v.mode}, v.kernel)
 			for name, want := range map[string]error{"ml-test": ErrInUse, "lo": ErrNotTUN} {
 				ns.Do(t, func() error {
-					if _, err := open(Options{Name: name, Mode: v.mode}, v.ladder); !errors.Is(err, want) {
+					if _, err := open(Options{Name: name, Mode: v.mode}, v.kernel); !errors.Is(err, want) {
 						t.Errorf("%s: %v, want %v", name, err, want)
 					}
 					return nil
@@ -84,26 +95,36 @@ func TestOpenConflicts(t *testing.T) {
 	}
 }
 
+// readAll reads all queues of a device and tells how each reader ended.
+func readAll(d Device) <-chan error {
+	done := make(chan error)
+	for _, q := range d.Queues() {
+		go func() {
+			var b Batch
+			for {
+				if err := q.Read(&b); err != nil {
+					done <- err
+					return
+				}
+			}
+		}()
+	}
+	return done
+}
+
 func TestCloseEndsRead(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			ns := nstest.New(t)
-			d := openIn(t, ns, Options{Name: "ml-test", Mode: v.mode}, v.ladder)
-			done := make(chan error)
-			go func() {
-				var b Batch
-				for {
-					if err := d.Read(&b); err != nil {
-						done <- err
-						return
-					}
-				}
-			}()
+			d := openIn(t, ns, Options{Name: "ml-test", Mode: v.mode}, v.kernel)
+			done := readAll(d)
 			if err := d.Close(); err != nil {
 				t.Error(err)
 			}
-			if err := <-done; err != os.ErrClosed {
-				t.Errorf("Read: %v", err)
+			for range d.Queues() {
+				if err := <-done; err != os.ErrClosed {
+					t.Errorf("Read: %v", err)
+				}
 			}
 			if err := d.Write([]core.Packet{{Data: packet(false, gso.ProtocolUDP, 1)}}); err != os.ErrClosed {
 				t.Errorf("Write: %v", err)
@@ -116,21 +137,14 @@ func TestDeletedInterfaceIsAnError(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			ns := nstest.New(t)
-			d := openIn(t, ns, Options{Name: "ml-test", Mode: v.mode}, v.ladder)
+			d := openIn(t, ns, Options{Name: "ml-test", Mode: v.mode}, v.kernel)
 			ns.Up(t, "ml-test")
-			done := make(chan error)
-			go func() {
-				var b Batch
-				for {
-					if err := d.Read(&b); err != nil {
-						done <- err
-						return
-					}
-				}
-			}()
+			done := readAll(d)
 			ns.Delete(t, "ml-test")
-			if err := <-done; err == nil || errors.Is(err, os.ErrClosed) {
-				t.Errorf("Read: %v", err)
+			for range d.Queues() {
+				if err := <-done; err == nil || errors.Is(err, os.ErrClosed) {
+					t.Errorf("Read: %v", err)
+				}
 			}
 			if err := d.Write([]core.Packet{{Data: packet(false, gso.ProtocolUDP, 1)}}); err == nil {
 				t.Error("Write: no error")
@@ -143,7 +157,7 @@ func TestWriteDrops(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			ns := nstest.New(t)
-			d := openIn(t, ns, Options{Name: "ml-test", Mode: v.mode}, v.ladder)
+			d := openIn(t, ns, Options{Name: "ml-test", Mode: v.mode}, v.kernel)
 			udp := packet(false, gso.ProtocolUDP, 100)
 			if err := d.Write([]core.Packet{{Data: udp}}); err != nil {
 				t.Errorf("interface down: %v", err)
@@ -168,7 +182,7 @@ func TestWriteDrops(t *testing.T) {
 
 func TestFastWriteAllocatesNothing(t *testing.T) {
 	ns := nstest.New(t)
-	d := openIn(t, ns, Options{Name: "ml-test", Mode: ModeFast}, offloadLadder)
+	d := openIn(t, ns, Options{Name: "ml-test", Mode: ModeFast}, kernel{offloadLadder, loadSteering})
 	ns.Up(t, "ml-test")
 	pristine := packet(false, gso.ProtocolTCP, 1000)
 	var pkts []core.Packet

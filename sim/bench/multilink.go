@@ -67,6 +67,9 @@ func startMultilink(w *world, binary, folder string, spec multilinkSpec) (*tunne
 		if end.name == "client" {
 			ns = w.client
 		}
+		socket := filepath.Join(folder, end.name, "status.sock")
+		end.keys["status_socket"] = socket
+		t.sockets = append(t.sockets, socket)
 		p, err := startEnd(ns, binary, filepath.Join(folder, end.name), end.name, end.keys)
 		if err != nil {
 			t.close()
@@ -80,7 +83,6 @@ func startMultilink(w *world, binary, folder string, spec multilinkSpec) (*tunne
 // startEnd starts one end with its configuration and state in folder.
 func startEnd(ns netns.NsHandle, binary, folder, end string, keys map[string]any) (*program, error) {
 	keys["private_key_file"] = filepath.Join(folder, "private.key")
-	keys["status_socket"] = filepath.Join(folder, "status.sock")
 	keys["state_dir"] = folder
 	text, err := toml.Marshal(keys)
 	if err != nil {

@@ -25,7 +25,8 @@ type Result struct {
 	Stolen      float64     `json:"stolen"` // share of processor time the hypervisor took
 	Environment Environment `json:"environment"`
 
-	options Options
+	options  Options
+	profiler *profiler // nil: no profile is taken
 }
 
 // Environment is where it was measured.

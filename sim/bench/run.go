@@ -24,6 +24,9 @@ type Options struct {
 	// Client is what the client's configuration says beyond what the
 	// measurement needs.
 	Client map[string]any
+	// Profile is the file that a profile of the product's processor time is
+	// written to, of both ends and all exercises; "": none is taken.
+	Profile string
 	// Progress, which may be nil, is told what is being done.
 	Progress func(string)
 }
@@ -76,6 +79,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	r := newResult(o)
+	if o.Profile != "" {
+		r.profiler = new(profiler)
+	}
 	all, stolen := processors()
 	for pair := range o.Pairs {
 		for _, e := range list {
@@ -86,6 +92,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	allNow, stolenNow := processors()
 	r.finish((stolenNow - stolen) / max(1, allNow-all))
+	if r.profiler != nil {
+		return r, r.profiler.write(o.Profile)
+	}
 	return r, nil
 }
 
@@ -164,8 +173,12 @@ func (r *Result) pair(ctx context.Context, e exercise, tunnels []*tunnel, pair i
 		if r.options.Progress != nil {
 			r.options.Progress(fmt.Sprintf("pair %d of %d: %s, %s", pair+1, r.options.Pairs, t.name, e.about))
 		}
+		profiled := func() error { return nil }
+		if r.profiler != nil && t.name == productName {
+			profiled = r.profiler.start(ctx, t, r.options.Time)
+		}
 		found, err := e.run(ctx, t, r.options.Time)
-		if err = errors.Join(err, ctx.Err(), t.fault()); err != nil {
+		if err = errors.Join(err, profiled(), ctx.Err(), t.fault()); err != nil {
 			return fmt.Errorf("%s, %s: %w", t.name, e.name, err)
 		}
 		for key, value := range found {

@@ -25,6 +25,7 @@ type tunnel struct {
 	world          *world
 	client, server netip.Addr // of the machines, inside it
 	programs       []*program // none: the bare cable
+	sockets        []string   // where the product's programs tell their status
 	cleanUp        func()
 }
 
