@@ -73,7 +73,7 @@ func network(proto string, addr netip.Addr) string {
 func (e End) listenTCP(ctx context.Context, port uint16, cc string) (*net.TCPListener, error) {
 	var l net.Listener
 	err := nsdo.In(e.NS, func() (err error) {
-		lc := net.ListenConfig{Control: e.control(congestion(cc))}
+		lc := net.ListenConfig{Control: e.control(congestion(cc)), KeepAlive: neverAlive}
 		lc.SetMultipathTCP(e.Multipath)
 		l, err = lc.Listen(ctx, network("tcp", e.Addr), netip.AddrPortFrom(e.Addr, port).String())
 		return err
@@ -88,7 +88,7 @@ func (e End) listenTCP(ctx context.Context, port uint16, cc string) (*net.TCPLis
 func (e End) dialTCP(ctx context.Context, to netip.AddrPort, cc string) (*net.TCPConn, error) {
 	var c net.Conn
 	err := nsdo.In(e.NS, func() (err error) {
-		d := net.Dialer{Control: e.control(congestion(cc))}
+		d := net.Dialer{Control: e.control(congestion(cc)), KeepAlive: neverAlive}
 		d.SetMultipathTCP(e.Multipath)
 		c, err = d.DialContext(ctx, network("tcp", to.Addr()), to.String())
 		return err
@@ -98,6 +98,11 @@ func (e End) dialTCP(ctx context.Context, to netip.AddrPort, cc string) (*net.TC
 	}
 	return c.(*net.TCPConn), nil
 }
+
+// neverAlive turns keep-alive probes off. By Go's defaults they would end a
+// connection after 150 s of an outage, which is the application's own doing, and
+// which a host that sleeps as a whole does not do.
+const neverAlive = -1
 
 // redialPause is the time between attempts to connect, as an application that
 // waits for its network would take.
