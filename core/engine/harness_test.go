@@ -36,15 +36,23 @@ const patience = 30 * time.Second
 type world struct {
 	t         *testing.T
 	datagrams *underlay.Memory
+	// openUDP opens sockets: those of datagrams, where a test asks for no others.
+	openUDP   func(underlay.Options) (underlay.Conn, error)
 	stateDir  string
 	port      uint16
 	serverKey control.PrivateKey
+	// serverPublic is what clients know of it.
+	serverPublic control.PublicKey
 
 	serverClock, clientClock wallClock
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{t: t, datagrams: underlay.NewMemory(1024), stateDir: t.TempDir(), serverKey: newKey(t)}
+	datagrams, key := underlay.NewMemory(1024), newKey(t)
+	return &world{
+		t: t, datagrams: datagrams, openUDP: datagrams.Open, stateDir: t.TempDir(),
+		serverKey: key, serverPublic: key.Public(),
+	}
 }
 
 func newKey(t *testing.T) control.PrivateKey {
@@ -184,7 +192,7 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 			return net.Listen("tcp", a.String())
 		},
 		openUDP: func(o underlay.Options, _ int) ([]underlay.Conn, error) {
-			c, err := w.datagrams.Open(o) // in memory one socket serves all
+			c, err := w.openUDP(o) // in memory one socket serves all
 			return []underlay.Conn{c}, err
 		},
 		timeOfDay: w.serverClock.now,
@@ -218,7 +226,7 @@ func (w *world) client(key control.PrivateKey, change func(*Client), interfaces 
 	w.t.Helper()
 	name := "c" + key.Public().String()[:4]
 	cfg := &config.Client{
-		Server: config.HostPort{Host: "127.0.0.1", Port: w.port}, ServerKey: w.serverKey.Public(), PrivateKey: key,
+		Server: config.HostPort{Host: "127.0.0.1", Port: w.port}, ServerKey: w.serverPublic, PrivateKey: key,
 		Strategy: testStrategy("wrr"), QoS: config.QoS{Mode: config.QoSQueue}, TUN: config.TUN{Name: "tun0", MTU: 1400},
 		Underlay: config.Underlay{Family: "any"}, Routes: config.Routes{Default: true, Mark: 1, Table: 1},
 		DNS: config.DNS{Mode: "auto"}, Grace: time.Minute,
@@ -238,7 +246,7 @@ func (w *world) client(key control.PrivateKey, change func(*Client), interfaces 
 			d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(o.Listen)}
 			return d.DialContext(ctx, "tcp", o.Remote.String())
 		},
-		openUDP: w.datagrams.Open,
+		openUDP: w.openUDP,
 		lookup: func(context.Context, underlay.Options, string) ([]netip.Addr, error) {
 			return nil, errors.New("no such name")
 		},

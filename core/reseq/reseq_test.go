@@ -235,14 +235,61 @@ func TestSeenModel(t *testing.T) {
 			if ahead := int32(seq - highest); ahead > 0 {
 				highest = seq
 			}
-			old := int32(highest-seq) >= seenWords*64
+			old := int32(highest-seq) >= seenSize
 			if got, want := s.Mark(seq), !model[seq] && !old; got != want {
 				t.Fatalf("Mark(%d) = %v, want %v", seq, got, want)
 			}
 			model[seq] = true
 			seq += uint32(rapid.Int32Range(-70000, 140000).Draw(t, "step"))
+			if rapid.IntRange(0, 9).Draw(t, "trim") == 0 {
+				s.Trim()
+			}
 		}
 	})
+}
+
+// TestSeenTrim fills pages, gives them back, and asks for every sequence.
+func TestSeenTrim(t *testing.T) {
+	const first, missing, last = 5*pageSize - 10, 7*pageSize + 3, 9*pageSize + 100
+	var s Seen
+	for seq := uint32(first); seq <= last; seq++ {
+		if seq != missing {
+			s.Mark(seq)
+		}
+	}
+	s.Trim()
+	own := 0
+	for _, p := range s.pages {
+		if p != nil && p != complete {
+			own++
+		}
+	}
+	if own != 3 { // the first, that with the gap, and the last
+		t.Errorf("%d pages are left", own)
+	}
+	for seq := uint32(first); seq <= last; seq++ {
+		if got, want := s.Has(seq), seq != missing; got != want {
+			t.Fatalf("Has(%d) = %v, want %v", seq, got, want)
+		}
+	}
+	if !s.Mark(missing) || s.Mark(missing) {
+		t.Error("the one that was missing is not new once")
+	}
+	for seq := uint32(last + 1); seq <= last+2*seenSize; seq++ { // over complete pages
+		if !s.Mark(seq) {
+			t.Fatalf("%d is not new", seq)
+		}
+	}
+}
+
+func BenchmarkSeen(b *testing.B) {
+	var s Seen
+	b.ReportAllocs()
+	for seq := uint32(0); b.Loop(); seq++ {
+		if !s.Mark(seq) {
+			b.Fatal("not new")
+		}
+	}
 }
 
 // TestHoldWaitsForOutage: while a link may have gone, a gap waits until the

@@ -307,6 +307,7 @@ func BenchmarkSeal(b *testing.B) {
 				sealer, _ := testPair(b, s)
 				buf := make([]byte, 16+size, 16+size+Overhead)
 				b.SetBytes(int64(size))
+				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
 					if _, err := sealer.Seal(buf, 16, uint64(i)); err != nil {
 						b.Fatal(err)

@@ -52,10 +52,10 @@ func TestWindow(t *testing.T) {
 // TestWindowModel compares the window with a map that forgets nothing.
 func TestWindowModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		size := uint64(rapid.SampledFrom([]int{64, 128, 1024}).Draw(t, "size"))
+		size := uint64(rapid.SampledFrom([]int{64, 128, 1024, 4096}).Draw(t, "size"))
 		w := seal.NewWindow(int(size))
 		seen := map[uint64]bool{}
-		next := uint64(0)
+		next, floor := uint64(0), uint64(0)
 		step := rapid.OneOf(rapid.Uint64Range(0, 3), rapid.Uint64Range(0, 3*size))
 		for range rapid.IntRange(1, 200).Draw(t, "datagrams") {
 			pn := next + step.Draw(t, "ahead")
@@ -64,7 +64,7 @@ func TestWindowModel(t *testing.T) {
 			}
 			var want error
 			switch {
-			case pn+size < next:
+			case pn+size < next, pn < floor:
 				want = seal.ErrTooOld
 			case seen[pn]:
 				want = seal.ErrReplayed
@@ -76,6 +76,12 @@ func TestWindowModel(t *testing.T) {
 				w.Mark(pn)
 				seen[pn] = true
 				next = max(next, pn+1)
+			}
+			if rapid.IntRange(0, 9).Draw(t, "trim") == 0 {
+				w.Trim()
+				if size > 1024 && next > 1024 { // what is kept begins with a word
+					floor = max(floor, (next-1)/64*64-960)
+				}
 			}
 			if w.Next() != next {
 				t.Fatalf("Next = %d, want %d", w.Next(), next)
@@ -98,6 +104,7 @@ func TestWindowSizes(t *testing.T) {
 }
 
 func BenchmarkWindow(b *testing.B) {
+	b.ReportAllocs()
 	w := seal.NewWindow(seal.WindowSize)
 	for pn := uint64(0); b.Loop(); pn++ {
 		if w.Check(pn) != nil {

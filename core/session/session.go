@@ -217,6 +217,12 @@ func (s *Session) trim() {
 		l.hedge.trim()
 	}
 	s.trimCalls()
+	if s.now.Sub(s.gotData) > idleAfter {
+		s.seen.Trim()
+		for _, l := range s.order {
+			l.replay.Trim()
+		}
+	}
 }
 
 func (s *Session) idle() bool { return s.now.Sub(s.sentData) > idleAfter }

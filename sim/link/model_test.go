@@ -272,6 +272,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkModel(b *testing.B) {
+	b.ReportAllocs()
 	m := New(Config{Rate: 1e9, Delay: time.Millisecond, Loss: Loss{Good: 0.01}}, 1)
 	now := int64(0)
 	for b.Loop() {
