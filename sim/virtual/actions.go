@@ -13,7 +13,7 @@ func checkAction(a scenario.Action) error {
 	case "kill-server", "start-server", "kill-client", "start-client", "suspend-client", "resume-client":
 		return fmt.Errorf("timeline: %s is %w", a.Do, ErrUnsupported)
 	}
-	return nil
+	return checkKeys(a.Client)
 }
 
 // Do carries out an action of a timeline now, but for reload-client, which is

@@ -13,6 +13,7 @@
 //   - the control connections: a link comes up two round trips after it is
 //     plugged in (later while it is a black hole), and the server takes it out
 //     one round trip after the client lost it;
+//   - roles, caps and quotas of links;
 //   - devices, routes, masquerading and name resolution: hosts see the client's
 //     tunnel address;
 //   - NAT and addresses for traffic past the tunnel, which readdress and rebind

@@ -73,6 +73,15 @@ func Check(sc *scenario.Scenario) error {
 			return err
 		}
 	}
+	return checkKeys(sc.Client)
+}
+
+// checkKeys refuses configuration keys of the client that would change what is
+// measured, and that nothing here looks at.
+func checkKeys(keys map[string]any) error {
+	if keys["links"] != nil {
+		return fmt.Errorf("client: links: the use of links (role, cap, quota) is %w", ErrUnsupported)
+	}
 	return nil
 }
 

@@ -363,9 +363,11 @@ expect: [dl.goodput > 5.3e6, dl.goodput < 6e6]
 func TestUnsupported(t *testing.T) {
 	const head = "name: x\nduration: 2s\nlinks: [{name: a, both: {rate: 1mbit}}]\n"
 	for text, want := range map[string]string{
-		"traffic: [{name: c, kind: tcp, via: mptcp, duration: 1s}]": "traffic c: mptcp is not in virtual time",
-		"traffic: [{name: c, kind: tcp, cc: bbr, duration: 1s}]":    "the congestion control bbr is not in virtual time",
-		"timeline: [{at: 1s, do: kill-server}]":                     "kill-server is not in virtual time",
+		"traffic: [{name: c, kind: tcp, via: mptcp, duration: 1s}]":                           "traffic c: mptcp is not in virtual time",
+		"traffic: [{name: c, kind: tcp, cc: bbr, duration: 1s}]":                              "the congestion control bbr is not in virtual time",
+		"timeline: [{at: 1s, do: kill-server}]":                                               "kill-server is not in virtual time",
+		"client: {links: [{name: a, role: backup}]}":                                          "the use of links (role, cap, quota) is not in virtual time",
+		"timeline: [{at: 1s, do: reload-client, client: {links: [{name: a, role: backup}]}}]": "the use of links",
 	} {
 		sc := parse(t, head+text)
 		for name, run := range map[string]func() error{
