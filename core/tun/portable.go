@@ -34,7 +34,7 @@ func openPortable(o Options, reason string) (Device, error) {
 	if err != nil {
 		return nil, explain(o.Name, err)
 	}
-	if _, err = setMTU(o); err == nil {
+	if _, err = configure(o); err == nil {
 		err = closeOnExec(iface)
 	}
 	if err != nil {

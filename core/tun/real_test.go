@@ -68,6 +68,9 @@ func TestOpenReal(t *testing.T) {
 				t.Error("no reason for what is not in use")
 			}
 			link := ns.Link(t, "ml-test")
+			if link.TxQLen != queueLength {
+				t.Errorf("queue of %d packets, want %d", link.TxQLen, queueLength)
+			}
 			if d.Name() != "ml-test" || link.MTU != 1380 {
 				t.Errorf("name %s, MTU %d", d.Name(), link.MTU)
 			}
