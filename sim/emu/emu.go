@@ -16,7 +16,8 @@
 // # How the user backend keeps time
 //
 // The thread sleeps in ppoll(2) until a frame arrives or the earliest
-// departure of all models is due. A frame counts as arrived at its kernel
+// departure of all models is due; after it has moved frames it leaves those
+// that follow closely for the next round, 150 µs later (not with Spin). A frame counts as arrived at its kernel
 // receive timestamp, not when the thread woke. Departures are computed, never
 // slept for: a late thread sends late, and the next departures are where they
 // would have been, so that rates are exact. To be late rarely on a machine that
