@@ -1,66 +1,128 @@
 package link
 
 import (
+	"math"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
 )
 
-// competitor recognises loss-based cross traffic that keeps the bottleneck's
-// queue full whatever this link does: three cuts that do not lower the queue.
-// From then on the window grows until loss, as the others do, until the queue
-// is gone.
+// Constants of the competitor rules (docs/rate-control.md). cubicC, cubicCut and
+// renoGrow are those of RFC 9438, sections 4.2, 4.6 and 4.3.
+const (
+	probeCuts  = 4    // without growth in between, that ask for a probe
+	probeFall  = 0.75 // of the window, by those cuts
+	probeFound = 0.5  // of the queue stays: somebody else makes it
+	probeGone  = 0.4  // of the queue stays while competing: it is mostly this link's
+	probeDone  = 4 * time.Millisecond
+
+	competitorGrow = 0.06 // per round trip, before the first loss
+	cubicC         = 0.4  // segments per second cubed
+	cubicCut       = 0.7
+	renoGrow       = 3 * (1 - cubicCut) / (1 + cubicCut) // segments per round trip
+
+	// bestSpan is how long the largest window is remembered.
+	bestSpan = 5 * time.Second
+)
+
+// competitor recognises cross traffic that keeps the bottleneck's queue full
+// whatever this link does. Cuts that do not help raise the suspicion; the proof is
+// a drain, which empties the queue of a link that is used alone. From then on
+// the window moves as CUBIC's (RFC 9438), so that both get about the same, until
+// a drain leaves no queue.
 type competitor struct {
-	active  bool
-	base    time.Duration // the base delay, frozen
-	useless int
-	queue   time.Duration // seen at the last cut
-	cutAt   core.Time
-	best    int // the largest window of late
-	bestAt  core.Time
+	active bool
+	base   time.Duration // the base delay, frozen
+
+	cuts   int // since the window last grew
+	before int // the window at the first of them
+	best   int // the largest window of late
+	bestAt core.Time
+
+	probing    bool
+	queue, low time.Duration // when the probe began; the least since
+
+	high time.Duration // the longest queue while competing
+	top  float64       // the window at the last loss, bytes; 0: none was lost yet
+	reno float64       // the window of the Reno-friendly region
+	age  time.Duration // of limited rounds since that loss
 }
 
-// bestSpan is how long the largest window is remembered.
-const bestSpan = 5 * time.Second
-
-// cut is asked before every cut and tells whether to stay up instead.
-func (c *competitor) cut(now core.Time, s *Sender, queue time.Duration) bool {
-	w := &s.window
-	if queue < max(w.target(s)*5/2, competitorQueue) {
-		c.queue, c.useless = 0, 0
-		return false
+// cut is asked before every cut and tells whether to look for a competitor
+// instead.
+func (c *competitor) cut(now core.Time, w *window) bool {
+	if c.cuts == 0 {
+		c.before = w.size
 	}
-	recent := now.Sub(c.cutAt) < 10*s.rtt.smoothed
-	c.cutAt = now
-	if recent && c.queue > 0 && queue > c.queue*2/5 {
-		c.useless++
-	} else {
-		c.useless = 0
-		if now.Sub(c.bestAt) > bestSpan || w.size > c.best {
-			c.best, c.bestAt = w.size, now
-		}
+	c.cuts++
+	if now.Sub(c.bestAt) > bestSpan || w.size > c.best {
+		c.best, c.bestAt = w.size, now
 	}
-	c.queue = queue
-	if c.useless < competitorCuts {
-		return false
-	}
-	c.base = s.baseDelay()
-	c.active, c.useless = true, 0
-	w.size = max(w.size, c.best)
-	w.rest = 0
-	return true
+	return c.cuts >= probeCuts && float64(w.size) < probeFall*float64(c.before)
 }
 
-func (c *competitor) end() {
-	c.active, c.queue, c.useless = false, 0, 0
+// probe drains the link to see whether the queue is its own.
+func (w *window) probe(now core.Time, queue, rtt time.Duration) {
+	w.rival.probing, w.rival.queue, w.rival.low = true, queue, none
+	w.drain(now, queue, rtt)
 }
 
-// compete moves the window as loss-based traffic does.
-func (w *window) compete() {
+// probed judges a probe, a round trip after its end.
+func (w *window) probed(s *Sender) {
+	c := &w.rival
+	c.probing, c.cuts = false, 0
+	left := float64(max(c.low, 0)) / float64(max(c.queue, 1))
 	switch {
-	case w.round.lost > 0:
-		w.size = max(minWindow, int(competitorLoss*float64(w.size)))
-	case w.limited:
-		w.size += max(segment, int(competitorGrow*float64(w.size)))
+	case c.active && left < probeGone:
+		c.active = false
+	case !c.active && left > probeFound && c.low > probeDone:
+		c.base = s.baseDelay()
+		c.active = true
+		c.high, c.top = 0, 0
+		w.size = max(w.size, c.best)
+		w.rest = 0
 	}
+}
+
+// compete moves the window as CUBIC does, at the end of a round trip of length
+// dur.
+func (w *window) compete(now core.Time, dur time.Duration) {
+	c := &w.rival
+	queue := w.round.most - c.base
+	c.high = max(c.high, queue)
+	switch {
+	case w.rest > 0:
+		w.rest--
+	case w.round.lost > 0 && queue > c.high/2: // without a queue it is no congestion
+		c.lost(float64(w.size))
+		w.size = max(minWindow, int(cubicCut*float64(w.size)))
+		w.rest = 1
+	case w.limited:
+		w.size = c.grown(w.size, dur)
+	}
+	if w.limited && now.Sub(w.lastLow) > drainEvery {
+		w.probe(now, w.round.least-c.base, w.round.rttSum/time.Duration(w.round.samples))
+	}
+}
+
+// lost notes a loss at a window: one that is smaller than at the loss before
+// makes room (fast convergence, section 4.7).
+func (c *competitor) lost(size float64) {
+	c.reno, c.age = cubicCut*size, 0
+	if size < c.top {
+		size *= (1 + cubicCut) / 2
+	}
+	c.top = size
+}
+
+// grown is the window after another round trip of length dur.
+func (c *competitor) grown(size int, dur time.Duration) int {
+	if c.top == 0 {
+		return size + max(segment, int(competitorGrow*float64(size)))
+	}
+	c.age += dur
+	c.reno += renoGrow * segment
+	k := math.Cbrt(c.top / segment * (1 - cubicCut) / cubicC)
+	cubic := c.top + segment*cubicC*math.Pow((c.age+dur).Seconds()-k, 3)
+	return max(size, int(min(max(cubic, c.reno), 1.5*float64(size))))
 }

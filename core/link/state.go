@@ -55,6 +55,11 @@ func (s *Sender) Estimate() Estimate {
 		}
 		return s.capped(e)
 	}
+	if s.window.rival.active {
+		// The queue is not of this link's making alone.
+		e.Delay = max(e.Base, e.Recent)
+		return s.capped(e)
+	}
 	queued := time.Duration(float64(s.inFlight)/max(s.window.rate, 1000)*1e9) - e.MinRTT - s.delay.idle
 	e.Delay = e.Base + max(0, queued)
 	return s.capped(e)

@@ -28,12 +28,6 @@ const (
 	drainShare = 0.85
 
 	emergencyFloor = 30 * time.Millisecond
-
-	competitorQueue = 25 * time.Millisecond
-	competitorCuts  = 3
-	competitorGrow  = 0.03
-	competitorLoss  = 0.8
-	competitorDone  = 4 * time.Millisecond
 )
 
 // sample is what one report said.
@@ -188,10 +182,9 @@ func (w *window) update(now core.Time, s *Sender, r *sample) {
 	switch {
 	case w.starting:
 		w.start(now, s, r, queue, target)
-	case w.rival.active:
-		if r.least-w.rival.base < competitorDone {
-			w.rival.end()
-		}
+	case w.rival.active || w.rival.probing:
+		w.rival.base = min(w.rival.base, r.least)
+		w.rival.low = min(w.rival.low, r.least-s.baseDelay())
 	case queue > max(4*target, emergencyFloor) && now.Sub(w.lastCut) > s.rtt.smoothed:
 		w.emergency(now, s, queue, target)
 	}
@@ -265,7 +258,8 @@ func (w *window) emergency(now core.Time, s *Sender, queue, target time.Duration
 	if size >= w.size {
 		return
 	}
-	if w.rival.cut(now, s, queue) {
+	if w.rival.cut(now, w) {
+		w.probe(now, queue, s.rtt.smoothed)
 		return
 	}
 	w.size = max(size, w.size/2)
@@ -298,8 +292,10 @@ func (w *window) endRound(now core.Time, s *Sender) {
 		if now >= w.drainUntil {
 			w.drainUntil = 0
 		}
+	case w.rival.probing:
+		w.probed(s)
 	case w.rival.active:
-		w.compete()
+		w.compete(now, dur)
 	case w.rest > 0:
 		w.rest--
 	default:
@@ -333,7 +329,8 @@ func (w *window) adjust(now core.Time, s *Sender) {
 		w.size = max(w.floor(), int(lossCut*float64(w.size)))
 		w.quiet = 0
 	case queue > target+target/4:
-		if w.rival.cut(now, s, queue) {
+		if w.rival.cut(now, w) {
+			w.probe(now, queue, rtt)
 			return
 		}
 		share := max(maxCut, 1-float64(queue-target)/float64(rtt))
@@ -346,13 +343,14 @@ func (w *window) adjust(now core.Time, s *Sender) {
 		w.quiet = 0
 	}
 	if w.limited && now.Sub(w.lastLow) > drainEvery {
-		w.drain(now, s, queue, rtt)
+		w.drain(now, queue, rtt)
 	}
 }
 
 // grow opens the window, faster the longer the queue has stayed short.
 func (w *window) grow(queue, target, rtt time.Duration) {
 	w.quiet++
+	w.rival.cuts = 0
 	step := 0.5 * float64(target-queue) / float64(rtt)
 	if queue < target*2/5 && w.quiet > 3 {
 		step *= math.Pow(1.5, float64(min(w.quiet-3, 12)))
@@ -363,7 +361,7 @@ func (w *window) grow(queue, target, rtt time.Duration) {
 // drain empties the queue for a round trip, so that the minimum of the
 // one-way delay is seen again: a standing queue leaks into any windowed
 // minimum.
-func (w *window) drain(now core.Time, s *Sender, queue, rtt time.Duration) {
+func (w *window) drain(now core.Time, queue, rtt time.Duration) {
 	w.lastLow = now
 	w.drainSize = max(minWindow, int(drainShare*float64(w.size)*float64(rtt-max(queue, 0))/float64(rtt)))
 	w.drainUntil = now.Add(rtt)
