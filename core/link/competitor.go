@@ -10,11 +10,12 @@ import (
 // Constants of the competitor rules (docs/rate-control.md). cubicC, cubicCut and
 // renoGrow are those of RFC 9438, sections 4.2, 4.6 and 4.3.
 const (
-	probeCuts  = 4    // without growth in between, that ask for a probe
-	probeFall  = 0.75 // of the window, by those cuts
-	probeFound = 0.5  // of the queue stays: somebody else makes it
-	probeGone  = 0.4  // of the queue stays while competing: it is mostly this link's
-	probeDone  = 4 * time.Millisecond
+	probeCuts   = 4                    // without growth in between, that ask for a probe
+	probeRounds = 20                   // apart at most
+	probeFall   = 0.75                 // of the window, by those cuts
+	probeFound  = 0.5                  // of the queue stays: somebody else makes it
+	emptyQueue  = 4 * time.Millisecond // nobody keeps it full
+	probeGone   = 0.4                  // of the queue stays while competing: it is mostly this link's
 
 	competitorGrow = 0.06 // per round trip, before the first loss
 	cubicC         = 0.4  // segments per second cubed
@@ -34,13 +35,15 @@ type competitor struct {
 	active bool
 	base   time.Duration // the base delay, frozen
 
-	cuts   int // since the window last grew
-	before int // the window at the first of them
-	best   int // the largest window of late
+	cuts   int // in a row, without growth in between
+	cutAt  core.Time
+	before int       // the window at the first of them
+	since  core.Time // of the first of them
+	best   int       // the largest window of late
 	bestAt core.Time
 
-	probing    bool
-	queue, low time.Duration // when the probe began; the least since
+	probing bool
+	queue   time.Duration // when the probe began
 
 	high time.Duration // the longest queue while competing
 	top  float64       // the window at the last loss, bytes; 0: none was lost yet
@@ -50,32 +53,43 @@ type competitor struct {
 
 // cut is asked before every cut and tells whether to look for a competitor
 // instead.
-func (c *competitor) cut(now core.Time, w *window) bool {
+func (c *competitor) cut(now core.Time, s *Sender) bool {
+	w := &s.window
+	if now.Sub(c.cutAt) > probeRounds*s.rtt.smoothed {
+		c.cuts = 0
+	}
+	c.cutAt = now
 	if c.cuts == 0 {
-		c.before = w.size
+		c.before, c.since = w.size, now
 	}
 	c.cuts++
 	if now.Sub(c.bestAt) > bestSpan || w.size > c.best {
 		c.best, c.bestAt = w.size, now
 	}
-	return c.cuts >= probeCuts && float64(w.size) < probeFall*float64(c.before)
+	return c.cuts >= probeCuts && w.lastLow < c.since && float64(w.size) < probeFall*float64(c.before)
 }
 
-// probe drains the link to see whether the queue is its own.
-func (w *window) probe(now core.Time, queue, rtt time.Duration) {
-	w.rival.probing, w.rival.queue, w.rival.low = true, queue, none
-	w.drain(now, queue, rtt)
+// probe drains the link to see whether the queue is its own. The round that
+// begins now ends with the first packet that leaves afterwards: the next one
+// tells what is left of the queue.
+func (w *window) probe(now core.Time, s *Sender) {
+	queue := max(w.recentLeast()-s.baseDelay(), 0)
+	w.rival.probing, w.rival.queue = true, queue
+	empty := s.rtt.floor.get()
+	w.drain(now, min(w.size, s.inFlight), empty, empty+queue)
+	w.newRound(now, s)
 }
 
-// probed judges a probe, a round trip after its end.
+// probed judges a probe by the round after the drain.
 func (w *window) probed(s *Sender) {
 	c := &w.rival
 	c.probing, c.cuts = false, 0
-	left := float64(max(c.low, 0)) / float64(max(c.queue, 1))
+	low := w.round.least - s.baseDelay()
+	left := float64(low) / float64(max(c.queue, 1))
 	switch {
 	case c.active && left < probeGone:
 		c.active = false
-	case !c.active && left > probeFound && c.low > probeDone:
+	case !c.active && left > probeFound && low > w.target(s)+w.noise(s):
 		c.base = s.baseDelay()
 		c.active = true
 		c.high, c.top = 0, 0
@@ -86,14 +100,15 @@ func (w *window) probed(s *Sender) {
 
 // compete moves the window as CUBIC does, at the end of a round trip of length
 // dur.
-func (w *window) compete(now core.Time, dur time.Duration) {
+func (w *window) compete(now core.Time, s *Sender, dur time.Duration) {
 	c := &w.rival
 	queue := w.round.most - c.base
 	c.high = max(c.high, queue)
 	switch {
 	case w.rest > 0:
 		w.rest--
-	case w.round.lost > 0 && queue > c.high/2: // without a queue it is no congestion
+	// Without a queue, or below the window, it is no congestion of ours.
+	case w.round.lost > 0 && queue > c.high/2 && w.limited:
 		c.lost(float64(w.size))
 		w.size = max(minWindow, int(cubicCut*float64(w.size)))
 		w.rest = 1
@@ -101,7 +116,7 @@ func (w *window) compete(now core.Time, dur time.Duration) {
 		w.size = c.grown(w.size, dur)
 	}
 	if w.limited && now.Sub(w.lastLow) > drainEvery {
-		w.probe(now, w.round.least-c.base, w.round.rttSum/time.Duration(w.round.samples))
+		w.probe(now, s)
 	}
 }
 

@@ -279,7 +279,7 @@ func (s *Sender) lose(now core.Time, number uint64, rec *record, round *sample, 
 	round.lost += int(rec.size)
 	s.stats.Lost++
 	s.stats.LostBytes += uint64(rec.size)
-	if !s.closed {
+	if !s.closed && !s.window.rival.active { // a full queue says nothing of the link
 		s.loss += (1 - s.loss) * lossGain
 	}
 	s.reorder.lost(now, number, rec.at)

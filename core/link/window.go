@@ -182,9 +182,9 @@ func (w *window) update(now core.Time, s *Sender, r *sample) {
 	switch {
 	case w.starting:
 		w.start(now, s, r, queue, target)
-	case w.rival.active || w.rival.probing:
-		w.rival.base = min(w.rival.base, r.least)
-		w.rival.low = min(w.rival.low, r.least-s.baseDelay())
+	case w.rival.active:
+		w.rival.active = r.least-w.rival.base > emptyQueue
+	case w.rival.probing:
 	case queue > max(4*target, emergencyFloor) && now.Sub(w.lastCut) > s.rtt.smoothed:
 		w.emergency(now, s, queue, target)
 	}
@@ -258,8 +258,8 @@ func (w *window) emergency(now core.Time, s *Sender, queue, target time.Duration
 	if size >= w.size {
 		return
 	}
-	if w.rival.cut(now, w) {
-		w.probe(now, queue, s.rtt.smoothed)
+	if w.rival.cut(now, s) {
+		w.probe(now, s)
 		return
 	}
 	w.size = max(size, w.size/2)
@@ -295,7 +295,7 @@ func (w *window) endRound(now core.Time, s *Sender) {
 	case w.rival.probing:
 		w.probed(s)
 	case w.rival.active:
-		w.compete(now, dur)
+		w.compete(now, s, dur)
 	case w.rest > 0:
 		w.rest--
 	default:
@@ -329,8 +329,8 @@ func (w *window) adjust(now core.Time, s *Sender) {
 		w.size = max(w.floor(), int(lossCut*float64(w.size)))
 		w.quiet = 0
 	case queue > target+target/4:
-		if w.rival.cut(now, w) {
-			w.probe(now, queue, rtt)
+		if w.rival.cut(now, s) {
+			w.probe(now, s)
 			return
 		}
 		share := max(maxCut, 1-float64(queue-target)/float64(rtt))
@@ -343,7 +343,7 @@ func (w *window) adjust(now core.Time, s *Sender) {
 		w.quiet = 0
 	}
 	if w.limited && now.Sub(w.lastLow) > drainEvery {
-		w.drain(now, queue, rtt)
+		w.drain(now, w.size, rtt-max(queue, 0), rtt)
 	}
 }
 
@@ -360,9 +360,10 @@ func (w *window) grow(queue, target, rtt time.Duration) {
 
 // drain empties the queue for a round trip, so that the minimum of the
 // one-way delay is seen again: a standing queue leaks into any windowed
-// minimum.
-func (w *window) drain(now core.Time, queue, rtt time.Duration) {
+// minimum. size is in flight now, empty and full are the round trips without the
+// queue and with it.
+func (w *window) drain(now core.Time, size int, empty, full time.Duration) {
 	w.lastLow = now
-	w.drainSize = max(minWindow, int(drainShare*float64(w.size)*float64(rtt-max(queue, 0))/float64(rtt)))
-	w.drainUntil = now.Add(rtt)
+	w.drainSize = max(minWindow, int(drainShare*float64(size)*float64(empty)/float64(full)))
+	w.drainUntil = now.Add(full)
 }
