@@ -23,7 +23,7 @@ const (
 	renoGrow       = 3 * (1 - cubicCut) / (1 + cubicCut) // segments per round trip
 
 	// bestSpan is how long the largest window is remembered.
-	bestSpan = 5 * time.Second
+	bestSpan = 10 * time.Second
 )
 
 // competitor recognises cross traffic that keeps the bottleneck's queue full
@@ -37,9 +37,8 @@ type competitor struct {
 
 	cuts   int // in a row, without growth in between
 	cutAt  core.Time
-	before int       // the window at the first of them
-	since  core.Time // of the first of them
-	best   int       // the largest window of late
+	before int // the window at the first of them
+	best   int // the largest window of late
 	bestAt core.Time
 
 	probing bool
@@ -60,13 +59,13 @@ func (c *competitor) cut(now core.Time, s *Sender) bool {
 	}
 	c.cutAt = now
 	if c.cuts == 0 {
-		c.before, c.since = w.size, now
+		c.before = w.size
 	}
 	c.cuts++
 	if now.Sub(c.bestAt) > bestSpan || w.size > c.best {
 		c.best, c.bestAt = w.size, now
 	}
-	return c.cuts >= probeCuts && w.lastLow < c.since && float64(w.size) < probeFall*float64(c.before)
+	return c.cuts >= probeCuts && float64(w.size) < probeFall*float64(c.before)
 }
 
 // probe drains the link to see whether the queue is its own. The round that
@@ -76,7 +75,7 @@ func (w *window) probe(now core.Time, s *Sender) {
 	queue := max(w.recentLeast()-s.baseDelay(), 0)
 	w.rival.probing, w.rival.queue = true, queue
 	empty := s.rtt.floor.get()
-	w.drain(now, min(w.size, s.inFlight), empty, empty+queue)
+	w.drain(now, int(float64(min(w.size, s.inFlight))*float64(empty)/float64(empty+queue)), empty+queue)
 	w.newRound(now, s)
 }
 
@@ -89,7 +88,7 @@ func (w *window) probed(s *Sender) {
 	switch {
 	case c.active && left < probeGone:
 		c.active = false
-	case !c.active && left > probeFound && low > w.target(s)+w.noise(s):
+	case !c.active && left > probeFound && low > w.target(s)/2+2*w.noise(s):
 		c.base = s.baseDelay()
 		c.active = true
 		c.high, c.top = 0, 0
@@ -120,14 +119,10 @@ func (w *window) compete(now core.Time, s *Sender, dur time.Duration) {
 	}
 }
 
-// lost notes a loss at a window: one that is smaller than at the loss before
-// makes room (fast convergence, section 4.7).
+// lost notes a loss at a window. Fast convergence (section 4.7) is left out: a
+// paced flow meets more than its share of a drop-tail queue's losses.
 func (c *competitor) lost(size float64) {
-	c.reno, c.age = cubicCut*size, 0
-	if size < c.top {
-		size *= (1 + cubicCut) / 2
-	}
-	c.top = size
+	c.top, c.reno, c.age = size, cubicCut*size, 0
 }
 
 // grown is the window after another round trip of length dur.

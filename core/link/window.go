@@ -177,7 +177,7 @@ func (w *window) update(now core.Time, s *Sender, r *sample) {
 		queue = r.delay - s.baseDelay()
 	}
 	if r.least-s.baseDelay() < target/4 {
-		w.lastLow = now
+		w.lastLow, w.rival.cuts = now, 0
 	}
 	switch {
 	case w.starting:
@@ -343,7 +343,7 @@ func (w *window) adjust(now core.Time, s *Sender) {
 		w.quiet = 0
 	}
 	if w.limited && now.Sub(w.lastLow) > drainEvery {
-		w.drain(now, w.size, rtt-max(queue, 0), rtt)
+		w.drain(now, int(drainShare*float64(w.size)*float64(rtt-max(queue, 0))/float64(rtt)), rtt)
 	}
 }
 
@@ -358,12 +358,11 @@ func (w *window) grow(queue, target, rtt time.Duration) {
 	w.size = int(float64(w.size) * (1 + min(step, maxGrowth)))
 }
 
-// drain empties the queue for a round trip, so that the minimum of the
-// one-way delay is seen again: a standing queue leaks into any windowed
-// minimum. size is in flight now, empty and full are the round trips without the
-// queue and with it.
-func (w *window) drain(now core.Time, size int, empty, full time.Duration) {
+// drain keeps to a smaller window for a round trip, so that the queue empties and
+// the minimum of the one-way delay is seen again: a standing queue leaks into any
+// windowed minimum.
+func (w *window) drain(now core.Time, size int, rtt time.Duration) {
 	w.lastLow = now
-	w.drainSize = max(minWindow, int(drainShare*float64(size)*float64(empty)/float64(full)))
-	w.drainUntil = now.Add(full)
+	w.drainSize = max(minWindow, size)
+	w.drainUntil = now.Add(rtt)
 }
