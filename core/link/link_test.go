@@ -106,6 +106,7 @@ type bottleneck struct {
 	queue  time.Duration
 	loss   float64
 	jitter time.Duration
+	step   time.Duration // between two looks at what is due
 
 	s       *Sender
 	r       Receiver
@@ -134,16 +135,16 @@ type report struct {
 
 func newBottleneck(rate float64, delay time.Duration) *bottleneck {
 	return &bottleneck{
-		rate: rate, delay: delay, queue: 100 * time.Millisecond,
+		rate: rate, delay: delay, queue: 100 * time.Millisecond, step: 500 * time.Microsecond,
 		s: NewSender(true), now: core.Time(time.Hour),
 		random: rand.New(rand.NewPCG(3, 4)), pool: packet.NewPool(1 << 15),
 	}
 }
 
-// saturate runs d with a sender that always has something to send, in steps of
-// half a millisecond.
+// saturate runs d with a sender that always has something to send, step by
+// step.
 func (b *bottleneck) saturate(d time.Duration) {
-	for end := b.now.Add(d); b.now < end; b.now += core.Time(500 * time.Microsecond) {
+	for end := b.now.Add(d); b.now < end; b.now += core.Time(b.step) {
 		b.deliver()
 		for {
 			open, _ := b.s.Open(b.now)

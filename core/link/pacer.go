@@ -40,6 +40,9 @@ func (s *Sender) paceRate() float64 {
 		gain = paceGainStart
 	}
 	rate := gain * float64(s.window.size) / s.rtt.smoothed.Seconds()
+	if slow, ok := s.window.shallowPace(); ok {
+		rate = slow
+	}
 	if s.window.calm && !s.window.starting {
 		rate = min(rate, calmPace*s.window.rate)
 	}
@@ -49,6 +52,9 @@ func (s *Sender) paceRate() float64 {
 func (s *Sender) paceBurst() time.Duration {
 	if s.window.starting {
 		return max(paceQuantum, time.Duration(startBurst/s.paceRate()*1e9))
+	}
+	if _, ok := s.window.shallowPace(); ok {
+		return min(paceQuantum, s.window.packets(1))
 	}
 	return paceQuantum
 }

@@ -68,6 +68,7 @@ type window struct {
 
 	history []point
 	rival   competitor
+	shallow shallow
 	deliver int
 }
 
@@ -236,6 +237,10 @@ func (w *window) start(now core.Time, s *Sender, r *sample, queue, target time.D
 	if !(w.reports > len(w.recent) && queue > target || lossy && queue > target/2) {
 		return
 	}
+	w.endStart(now, s, target)
+}
+
+func (w *window) endStart(now core.Time, s *Sender, target time.Duration) {
 	// What was delivered fastest is taken for the rate: an average over the
 	// last moments still holds the gaps between the bursts of smaller windows.
 	w.starting = false
@@ -288,10 +293,17 @@ func (w *window) endRound(now core.Time, s *Sender) {
 	w.takeRate(float64(w.round.acked) / dur.Seconds())
 	switch {
 	case w.starting:
+		if w.flatStart() {
+			w.endStart(now, s, w.target(s))
+		}
 	case w.drainUntil > 0:
 		if now >= w.drainUntil {
 			w.drainUntil = 0
 		}
+	case w.shallow.trying:
+		w.tried(now, s)
+	case w.shallow.active:
+		w.steer(now, s)
 	case w.rival.probing:
 		w.probed(s)
 	case w.rival.active:
@@ -307,9 +319,10 @@ func (w *window) endRound(now core.Time, s *Sender) {
 // shows that the link is at least that fast.
 func (w *window) takeRate(rate float64) {
 	switch {
+	case w.shallow.trying: // slow on purpose
 	case w.limited && w.starting:
 		w.rate = max(w.rate, rate)
-	case w.limited:
+	case w.limited, w.held && w.shallow.active:
 		w.rate += (rate - w.rate) / 4
 	case rate > w.rate:
 		w.rate += (rate - w.rate) / 2
@@ -324,6 +337,9 @@ func (w *window) adjust(now core.Time, s *Sender) {
 	}
 	rtt := w.round.rttSum / time.Duration(w.round.samples)
 	lossShare := float64(w.round.lost) / float64(w.round.lost+w.round.acked+1)
+	if queue < 3*target && now.Sub(w.lastCut) > startSettles*rtt {
+		w.suspect(now)
+	}
 	switch {
 	case lossShare > roundLoss && queue > 3*target:
 		w.size = max(w.floor(), int(lossCut*float64(w.size)))
