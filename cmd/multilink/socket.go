@@ -133,6 +133,8 @@ func refusal(path string, response *http.Response) error {
 // explainSocket says in a user's words why a socket does not answer.
 func explainSocket(path string, err error) error {
 	switch {
+	case errors.Is(err, syscall.EINVAL):
+		return fmt.Errorf("status socket %s has %d bytes: the path of a socket can have 107", path, len(path))
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("status socket %s: permission denied: run it with sudo", path)
 	case errors.Is(err, syscall.ENOENT):

@@ -235,7 +235,7 @@ func TestClientMistakes(t *testing.T) {
 		{"link that another entry has", "[[links]]\nname = \"w*\"\n[[links]]\nname = \"wlan0\"", `7:8: links[1].name = "wlan0": has no effect: an earlier entry matches it, "w*", and the first counts`},
 		{"metrics without a port", "[metrics]\nlisten = \"9410\"", `5:10: metrics.listen = "9410": must be [address]:port, such as ":9410" for this host alone`},
 		{"status socket", `status_socket = "s.sock"`, `4:17: status_socket = "s.sock": must be a path that begins with /`},
-		{"long status socket", `status_socket = "/` + strings.Repeat("s", 107) + `"`, `4:17: status_socket = "/` + strings.Repeat("s", 55) + `...: has 108 bytes: the path of a socket can have 107`},
+		{"long status socket", `status_socket = "/` + strings.Repeat("s", 99) + `"`, `4:17: status_socket = "/` + strings.Repeat("s", 55) + `...: has 100 bytes: the path of a socket can have 99`},
 		{"state dir", `state_dir = ""`, `4:13: state_dir = "": must be a path that begins with /`},
 
 		{"a value for a table", `tun = "multilink0"`, `4:7: tun = "multilink0": must be a table: [tun] with its keys below`},

@@ -376,8 +376,10 @@ func absolute(v any) (string, error) {
 	return filepath.Clean(s), nil
 }
 
-// maxSocketPath is the kernel's limit (sun_path less its final zero, unix(7)).
-const maxSocketPath = 107
+// maxSocketPath is the kernel's limit of 107 (sun_path less its final zero,
+// unix(7)), less what the socket's name is longer by until it is open: a point and
+// the process's number.
+const maxSocketPath = 99
 
 func socketPath(v any) (string, error) {
 	s, err := absolute(v)

@@ -100,7 +100,7 @@ func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *con
 	welcome, err := conn.Open(ctx, control.Hello{
 		Version: control.Version, Software: "multilink " + l.client.opts.Version,
 		LinkID: l.id, LinkName: l.name, Session: want.session, ReceiverIndex: index,
-		Suites: seal.Names(seal.Preferred(seal.HasAES())), Strategy: cfg.Strategy, MTU: cfg.TUN.MTU, Rules: receiving(policy),
+		Suites: seal.Names(seal.Preferred(l.client.deps.hasAES())), Strategy: cfg.Strategy, MTU: cfg.TUN.MTU, Rules: receiving(policy),
 	})
 	if err != nil {
 		return nil, causeOf(ctx, err)

@@ -45,6 +45,8 @@ type world struct {
 	serverPublic control.PublicKey
 
 	serverClock, clientClock wallClock
+	// The processors have AES instructions.
+	serverAES, clientAES bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -52,6 +54,7 @@ func newWorld(t *testing.T) *world {
 	return &world{
 		t: t, datagrams: datagrams, openUDP: datagrams.Open, stateDir: t.TempDir(),
 		serverKey: key, serverPublic: key.Public(),
+		serverAES: true, clientAES: true,
 	}
 }
 
@@ -196,6 +199,7 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 			return []underlay.Conn{c}, err
 		},
 		timeOfDay: w.serverClock.now,
+		hasAES:    func() bool { return w.serverAES },
 	}
 	p := start(w.t, s.Run)
 	p.tun, p.host, p.log = end, h, log
@@ -251,6 +255,7 @@ func (w *world) client(key control.PrivateKey, change func(*Client), interfaces 
 			return nil, errors.New("no such name")
 		},
 		timeOfDay: w.clientClock.now,
+		hasAES:    func() bool { return w.clientAES },
 	}
 	if change != nil {
 		change(c)

@@ -12,6 +12,7 @@ import (
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/hostnet"
 	"github.com/multilink-vpn/multilink/core/netmon"
+	"github.com/multilink-vpn/multilink/core/seal"
 	"github.com/multilink-vpn/multilink/core/tun"
 	"github.com/multilink-vpn/multilink/core/underlay"
 )
@@ -43,6 +44,7 @@ type serverDeps struct {
 	listenTCP func(netip.AddrPort) (net.Listener, error)
 	openUDP   func(o underlay.Options, n int) ([]underlay.Conn, error)
 	timeOfDay func() time.Time // which may be set at any moment
+	hasAES    func() bool      // this processor has the instructions
 }
 
 func realServer() serverDeps {
@@ -53,6 +55,7 @@ func realServer() serverDeps {
 		listenTCP: underlay.ListenTCP,
 		openUDP:   underlay.OpenGroup,
 		timeOfDay: time.Now,
+		hasAES:    seal.HasAES,
 	}
 }
 
@@ -66,6 +69,7 @@ type clientDeps struct {
 	openUDP    func(underlay.Options) (underlay.Conn, error)
 	lookup     lookupFunc
 	timeOfDay  func() time.Time // which may be set at any moment
+	hasAES     func() bool      // this processor has the instructions
 }
 
 func openRealHost(stateDir, tun string) (host, error) {
@@ -219,6 +223,7 @@ func realClient() clientDeps {
 		openUDP:    underlay.Open,
 		lookup:     hostLookup(),
 		timeOfDay:  time.Now,
+		hasAES:     seal.HasAES,
 	}
 }
 

@@ -60,7 +60,7 @@ func refuse(code control.Code, format string, args ...any) error {
 
 // join makes a link part of its session, which it opens or finds.
 func (s *Server) join(conn *control.Conn, hello control.Hello) (*serverLink, control.Welcome, error) {
-	suite, err := seal.Negotiate(seal.ParseSuites(hello.Suites), seal.Preferred(seal.HasAES()))
+	suite, err := seal.Negotiate(seal.ParseSuites(hello.Suites), seal.Preferred(s.deps.hasAES()))
 	if err != nil {
 		return nil, control.Welcome{}, refuse(control.CodeSuite, "%v", err)
 	}
