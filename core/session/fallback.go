@@ -110,7 +110,7 @@ func (s *Session) changeWay(l *linkState, path core.Path, out *Output) {
 	l.paths.candidate = candidate{}
 	s.searchMTU(l)
 	if toStream {
-		l.health, l.probes = probing, 0
+		l.health = probing
 		s.lost = l.tx.Close(s.now, s.lost[:0])
 		s.repair(l, out)
 	}

@@ -26,13 +26,12 @@ type linkState struct {
 	replay *seal.Window
 	paths  paths
 
-	probes     int       // probes answered since the link began or came back
-	pinged     core.Time // when a report last asked for an acknowledgement
-	silentFrom core.Time // when it went down
-	doubted    core.Time // when it was last suspect or down
-	gaps       []gap
-	hedge      hedge
-	fallback   fallback
+	pinged   core.Time // when a report last asked for an acknowledgement
+	standing standing
+	doubted  core.Time // when it was last suspect or down
+	gaps     []gap
+	hedge    hedge
+	fallback fallback
 }
 
 // AddLink begins a link that both ends have agreed on, or begins it anew with
@@ -71,6 +70,7 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 			l.paths.fix(streamPath)
 		}
 	}
+	s.restoreStanding(l)
 	s.searchMTU(l)
 	s.links[lc.ID] = l
 	s.relist()
@@ -84,6 +84,9 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 // where retransmission is on.
 func (s *Session) RemoveLink(now core.Time, id core.LinkID, out *Output) {
 	s.begin(now, out)
+	if id < core.MaxLinks && s.links[id] != nil && s.links[id].usable() {
+		s.links[id].standing.fall(now)
+	}
 	s.remove(id, out)
 	s.finish(out)
 }
@@ -96,6 +99,7 @@ func (s *Session) remove(id core.LinkID, out *Output) {
 	if l.health != down {
 		s.remember(l)
 	}
+	s.keepStanding(l)
 	s.links[id] = nil
 	s.relist()
 	s.queue.Forget(id)

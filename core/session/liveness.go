@@ -26,7 +26,6 @@ const (
 	suspectSlack = 25 * time.Millisecond
 	downFloor    = 60 * time.Millisecond
 	downCeiling  = 200 * time.Millisecond
-	returnProbes = 3 // answered in a row before a link that was down is used
 )
 
 // Probe intervals: while a link begins or is down, while the session carries
@@ -63,7 +62,8 @@ func (s *Session) judge(l *linkState, out *Output) {
 	switch {
 	case silence >= s.downAfter(l, downAfter):
 		s.remember(l)
-		l.health, l.probes, l.silentFrom, l.doubted = down, 0, s.now, s.now
+		l.health, l.doubted = down, s.now
+		l.standing.fall(s.now)
 		s.lost = l.tx.Close(s.now, s.lost[:0])
 		s.repair(l, out)
 	case silence >= suspectAfter:
@@ -135,7 +135,7 @@ func (s *Session) probeInterval(l *linkState) time.Duration {
 	switch {
 	case l.health == probing && l.tx.NextNumber() < probeCount:
 		return probeBegin
-	case l.health == down && s.now.Sub(l.silentFrom) < probeFade:
+	case l.health == down && s.now.Sub(l.standing.fell) < probeFade:
 		return probeDown
 	case s.idle() || l.policy.Role == Off:
 		return probeIdle
@@ -157,17 +157,3 @@ func (s *Session) probe(l *linkState, out *Output) {
 
 // probeLength is the outer payload of a probe.
 const probeLength = wire.HeaderLen + 2 + wire.TagLen
-
-// answeredProbe takes note of a report about a link: one that begins is up,
-// one that was down is up again after enough of them.
-func (s *Session) answeredProbe(l *linkState) {
-	l.probes++
-	switch {
-	case l.health == probing:
-		l.health = up
-	case l.health == down && (l.probes >= returnProbes || !s.others(l)):
-		l.health = up
-		g, _ := s.recall(l.id, l.name)
-		l.tx.Reopen(g)
-	}
-}

@@ -153,9 +153,12 @@ func (h *frameHandler) HandleAck(a *wire.Ack) {
 	if about == nil {
 		return
 	}
+	known := about.tx.Stats().Acked
 	s.lost = about.tx.Acked(s.now, a, s.lost[:0])
 	about.hedge.answered(about.tx)
-	s.answeredProbe(about)
+	if about.tx.Stats().Acked > known {
+		s.answeredProbe(about, len(s.lost) > 0, h.out)
+	}
 	s.repair(about, h.out)
 }
 
