@@ -15,6 +15,9 @@ const (
 	steadyUse    = time.Second
 	firstWait    = 500 * time.Millisecond
 	longestWait  = 8 * time.Second
+	// chanceFlight is how much in flight a link that loses at random may lose all
+	// of, in bytes: such a fall costs little and says little.
+	chanceFlight = 4 * 1500
 )
 
 // standing is what the falls of a link tell about its next return.
@@ -25,12 +28,13 @@ type standing struct {
 	row  int           // probes answered in a row since it fell
 }
 
-// fall notes that a link which was in use is not any more.
-func (r *standing) fall(now core.Time) {
+// fall notes that a link which was in use is not any more. chance says that it
+// may be loss and no outage.
+func (r *standing) fall(now core.Time, chance bool) {
 	switch {
 	case r.back == 0 || now.Sub(r.back) >= steadyUse:
 		r.wait = 0
-	default:
+	case !chance:
 		r.wait = min(max(2*r.wait, firstWait), longestWait)
 	}
 	r.fell, r.row = now, 0

@@ -12,27 +12,33 @@ import (
 func TestStandingWaits(t *testing.T) {
 	var r standing
 	now := core.Time(time.Second)
-	fallAfter := func(used time.Duration) time.Duration {
+	fallAfter := func(used time.Duration, chance bool) time.Duration {
 		r.returned(now)
 		now = now.Add(used)
-		r.fall(now)
+		r.fall(now, chance)
 		now = now.Add(time.Second)
 		return r.wait
 	}
-	for i, v := range []struct{ used, wait time.Duration }{
-		{steadyUse / 2, 0}, // the first is no return
-		{steadyUse / 2, firstWait},
-		{steadyUse / 2, 2 * firstWait},
-		{steadyUse / 2, 4 * firstWait},
-		{steadyUse, 0},
-		{steadyUse / 2, firstWait},
-		{0, 2 * firstWait},
-		{0, 4 * firstWait},
-		{0, 8 * firstWait},
-		{0, longestWait},
-		{0, longestWait},
+	for i, v := range []struct {
+		used, wait time.Duration
+		chance     bool
+	}{
+		{steadyUse / 2, 0, false}, // the first is no return
+		{steadyUse / 2, firstWait, false},
+		{steadyUse / 2, 2 * firstWait, false},
+		{steadyUse / 2, 4 * firstWait, false},
+		{steadyUse, 0, false},
+		{steadyUse / 2, firstWait, false},
+		{0, 2 * firstWait, false},
+		{0, 4 * firstWait, false},
+		{0, 8 * firstWait, false},
+		{0, longestWait, false},
+		{0, longestWait, true},
+		{0, longestWait, false},
+		{steadyUse, 0, true},
+		{0, 0, true},
 	} {
-		if wait := fallAfter(v.used); wait != v.wait {
+		if wait := fallAfter(v.used, v.chance); wait != v.wait {
 			t.Errorf("fall %d after %v of use: waits %v, want %v", i, v.used, wait, v.wait)
 		}
 	}

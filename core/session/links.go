@@ -85,7 +85,7 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 func (s *Session) RemoveLink(now core.Time, id core.LinkID, out *Output) {
 	s.begin(now, out)
 	if id < core.MaxLinks && s.links[id] != nil && s.links[id].usable() {
-		s.links[id].standing.fall(now)
+		s.links[id].standing.fall(now, false)
 	}
 	s.remove(id, out)
 	s.finish(out)
