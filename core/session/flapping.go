@@ -15,9 +15,10 @@ const (
 	steadyUse    = time.Second
 	firstWait    = 500 * time.Millisecond
 	longestWait  = 8 * time.Second
-	// chanceFlight is how much in flight a link that loses at random may lose all
-	// of, in bytes: such a fall costs little and says little.
+	// chanceFlight is how much in flight a link that loses at random, more than
+	// chanceLoss, may lose all of, in bytes: such a fall costs little and says little.
 	chanceFlight = 4 * 1500
+	chanceLoss   = 0.005
 )
 
 // standing is what the falls of a link tell about its next return.
@@ -26,6 +27,12 @@ type standing struct {
 	back core.Time     // when it was used again after that
 	wait time.Duration // from a fall to the next return, at least
 	row  int           // probes answered in a row since it fell
+}
+
+// losesAtRandom tells whether the silence of a link may be loss and no outage.
+func (l *linkState) losesAtRandom() bool {
+	e := l.tx.Estimate()
+	return e.Loss > chanceLoss && e.InFlight < chanceFlight
 }
 
 // fall notes that a link which was in use is not any more. chance says that it

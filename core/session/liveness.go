@@ -63,7 +63,7 @@ func (s *Session) judge(l *linkState, out *Output) {
 	case silence >= s.downAfter(l, downAfter):
 		s.remember(l)
 		l.health, l.doubted = down, s.now
-		l.standing.fall(s.now, l.tx.Estimate().InFlight < chanceFlight)
+		l.standing.fall(s.now, l.losesAtRandom())
 		s.lost = l.tx.Close(s.now, s.lost[:0])
 		s.repair(l, out)
 	case silence >= suspectAfter:
