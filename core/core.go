@@ -67,4 +67,7 @@ type Packet struct {
 type Datagram struct {
 	Data []byte
 	Path Path
+	// Age is how long it had waited in this host when it was read, where the
+	// host says so.
+	Age time.Duration
 }

@@ -107,6 +107,9 @@ type bottleneck struct {
 	loss   float64
 	jitter time.Duration
 	step   time.Duration // between two looks at what is due
+	// stall is how long the sender's host reads no report, over and over; it
+	// then reads all that have come. 0: it reads each.
+	stall time.Duration
 
 	s       *Sender
 	r       Receiver
@@ -157,6 +160,22 @@ func (b *bottleneck) saturate(d time.Duration) {
 	}
 }
 
+// offer runs d with a sender that has so many bytes per second to send.
+func (b *bottleneck) offer(rate float64, d time.Duration) {
+	const step = 500 * time.Microsecond
+	waiting := 0.0
+	for end := b.now.Add(d); b.now < end; b.now += core.Time(step) {
+		b.deliver()
+		for waiting += rate * step.Seconds(); waiting >= segment; waiting -= segment {
+			if open, _ := b.s.Open(b.now); !open {
+				b.s.Limited()
+				break
+			}
+			b.send()
+		}
+	}
+}
+
 func (b *bottleneck) send() {
 	number := b.s.NextNumber()
 	b.s.Sent(b.now, segment, true, nil, wire.Whole)
@@ -185,6 +204,9 @@ func (b *bottleneck) deliver() {
 	}
 	if b.r.AckDue() <= b.now {
 		b.report()
+	}
+	if b.stall > 0 && b.now%core.Time(b.stall) != 0 {
+		return
 	}
 	for len(b.reports) > 0 && b.reports[0].at <= b.now {
 		b.lost = b.s.Acked(b.now, &b.reports[0].ack, b.lost[:0])
@@ -243,6 +265,25 @@ func TestWindowFillsLinksWithShortQueues(t *testing.T) {
 		}
 		if limit := max(25*time.Millisecond, 4*b.s.window.target(b.s)); queueing > limit {
 			t.Errorf("%s: mean queueing %v, want at most %v", c.name, queueing, limit)
+		}
+	}
+}
+
+// TestRateIsTheLinks: a host that is too busy to read reports as they come must
+// not take what it reads at once for a faster link.
+func TestRateIsTheLinks(t *testing.T) {
+	for _, stall := range []time.Duration{0, 10 * time.Millisecond, 30 * time.Millisecond, 70 * time.Millisecond} {
+		b := newBottleneck(300*mbit, 10*time.Millisecond)
+		b.stall = stall
+		var worst float64
+		b.saturate(time.Second)
+		for range 50 {
+			b.offer(0.9*b.rate, 100*time.Millisecond)
+			worst = max(worst, b.s.window.rate/b.rate)
+		}
+		t.Logf("stalls of %v: at most %.2f of the rate", stall, worst)
+		if worst > 1.1 {
+			t.Errorf("stalls of %v: a link is believed to have %.2f of its rate", stall, worst)
 		}
 	}
 }

@@ -45,7 +45,7 @@ type ReceiverStats struct {
 }
 
 // Received takes the number of an authentic, new datagram of size bytes from
-// the outer IP header on. It returns the numbers that it shows missing: from
+// the outer IP header on, which arrived at now. It returns the numbers that it shows missing: from
 // gap.First to gap.Last when missing is true.
 func (r *Receiver) Received(now core.Time, number uint64, size int, eliciting bool) (gap wire.Range, missing bool) {
 	r.stats.Bytes += uint64(size)
@@ -69,7 +69,7 @@ func (r *Receiver) arrived(now core.Time, number uint64) {
 		return
 	}
 	at := now / 1000 * 1000
-	if r.nNew > 0 && r.arrivals[0].At == at {
+	if r.nNew > 0 && r.arrivals[0].At >= at {
 		r.arrivals[0].Number = number
 		return
 	}

@@ -242,7 +242,7 @@ func (s *Sender) measure(now core.Time, a *wire.Ack, round *sample) {
 	r := &s.records[int(a.Arrivals[0].Number-s.base)+s.head]
 	newest := a.Arrivals[0].At.Sub(r.at)
 	rtt := now.Sub(r.at) - a.Delay
-	round.valid, round.rtt, round.delay, round.least = true, rtt, newest, least
+	round.valid, round.at, round.rtt, round.delay, round.least = true, a.Arrivals[0].At, rtt, newest, least
 	s.rtt.add(now, rtt)
 	s.delay.add(now, newest, least, r.light)
 }

@@ -35,6 +35,7 @@ type sample struct {
 	acked, lost int // bytes
 	valid       bool
 	rtt         time.Duration
+	at          core.Time     // of the newest arrival, by the peer's clock
 	delay       time.Duration // one-way, of the newest arrival
 	least       time.Duration // the least since the last report
 }
@@ -70,20 +71,23 @@ type window struct {
 	rival   competitor
 	shallow shallow
 	deliver int
+	arrived core.Time // the newest arrival, by the peer's clock
 }
 
 // round gathers the reports of one round trip.
 type round struct {
 	end         uint64 // it ends when this number is acknowledged
 	start       core.Time
+	arrived     core.Time // the newest arrival at its start
 	acked, lost int
 	samples     int
 	least, most time.Duration
 	rttSum      time.Duration
 }
 
+// point is how much had been delivered when a datagram arrived.
 type point struct {
-	at        core.Time
+	at        core.Time // by the peer's clock
 	delivered int
 }
 
@@ -170,7 +174,8 @@ func (w *window) update(now core.Time, s *Sender, r *sample) {
 	w.round.most = max(w.round.most, r.delay)
 	w.calm = w.calm && now < w.calmUntil
 	w.round.rttSum += r.rtt
-	w.note(now, s)
+	w.arrived = r.at
+	w.note(s)
 
 	target := w.target(s)
 	queue := w.recentLeast() - s.baseDelay()
@@ -195,11 +200,11 @@ func (w *window) update(now core.Time, s *Sender, r *sample) {
 }
 
 // note keeps the history from which the recent delivery rate is taken.
-func (w *window) note(now core.Time, s *Sender) {
-	w.history = append(w.history, point{now, w.deliver})
+func (w *window) note(s *Sender) {
+	w.history = append(w.history, point{w.arrived, w.deliver})
 	span := max(recentWindow, s.rtt.smoothed/4)
 	cut := 0
-	for cut+2 < len(w.history) && w.history[cut+1].at < now.Add(-span) {
+	for cut+2 < len(w.history) && w.history[cut+1].at < w.arrived.Add(-span) {
 		cut++
 	}
 	if cut > 0 {
@@ -212,7 +217,7 @@ func (w *window) recentRate() float64 {
 		return w.rate
 	}
 	a, b := w.history[0], w.history[len(w.history)-1]
-	if a.at == b.at {
+	if b.at <= a.at {
 		return w.rate
 	}
 	return float64(b.delivered-a.delivered) / b.at.Sub(a.at).Seconds()
@@ -273,7 +278,7 @@ func (w *window) emergency(now core.Time, s *Sender, queue, target time.Duration
 }
 
 func (w *window) newRound(now core.Time, s *Sender) {
-	w.round = round{end: s.next, start: now, least: none, most: -none}
+	w.round = round{end: s.next, start: now, arrived: w.arrived, least: none, most: -none}
 	w.limited, w.busy = false, w.limited || w.held
 	w.held = false
 }
@@ -290,7 +295,7 @@ func (w *window) endRound(now core.Time, s *Sender) {
 	if w.round.samples == 0 {
 		return
 	}
-	w.takeRate(float64(w.round.acked) / dur.Seconds())
+	w.takeRate(float64(w.round.acked) / w.delivery(dur).Seconds())
 	switch {
 	case w.starting:
 		if w.flatStart() {
@@ -313,6 +318,17 @@ func (w *window) endRound(now core.Time, s *Sender) {
 	default:
 		w.adjust(now, s)
 	}
+}
+
+// delivery is how long the arrivals of a round took that lasted dur here. The
+// peer's times are the link's. Those of reports are not: a host that is busy
+// takes many at once, so that what one round trip delivered counts as the next's.
+// A short burst says less of the link than the time it took in all.
+func (w *window) delivery(dur time.Duration) time.Duration {
+	if span := w.arrived.Sub(w.round.arrived); span >= minRound/2 {
+		return span
+	}
+	return dur
 }
 
 // takeRate believes a round that was limited by the window; another one only

@@ -53,7 +53,7 @@ func (s *Session) receive(l *linkState, d core.Datagram, out *Output) {
 	}
 	s.arrived(l, d.Path, size, newest, out)
 	eliciting := kind != wire.KindFrames || !wire.IsReport(body)
-	if gap, missing := l.rx.Received(s.now, h.Number, size, eliciting); missing {
+	if gap, missing := l.rx.Received(s.now.Add(-d.Age), h.Number, size, eliciting); missing {
 		s.openGaps(l, gap)
 	}
 	if kind != wire.KindFrames {

@@ -1,6 +1,10 @@
 package underlay
 
-import "github.com/multilink-vpn/multilink/core"
+import (
+	"time"
+
+	"github.com/multilink-vpn/multilink/core"
+)
 
 // maxDatagram is the room for one datagram, or for one run received as one.
 const maxDatagram = 1 << 16
@@ -20,15 +24,15 @@ type Batch struct {
 	oob  []byte
 }
 
-// add cuts a run into datagrams of segment bytes; 0 means that it is one.
-// Datagrams without data are left out.
-func (b *Batch) add(run []byte, segment int, p core.Path) {
+// add cuts a run of the given age into datagrams of segment bytes; 0 means that
+// it is one. Datagrams without data are left out.
+func (b *Batch) add(run []byte, segment int, p core.Path, age time.Duration) {
 	if segment <= 0 {
 		segment = len(run)
 	}
 	for len(run) > 0 {
 		n := min(segment, len(run))
-		b.Datagrams = append(b.Datagrams, Datagram{Data: run[:n:n], Path: p})
+		b.Datagrams = append(b.Datagrams, Datagram{Data: run[:n:n], Path: p, Age: age})
 		run = run[n:]
 	}
 }

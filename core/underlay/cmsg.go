@@ -12,8 +12,8 @@ import (
 )
 
 // oobLen is the room for the control messages of one message: packet
-// information of either family, and a segment size.
-const oobLen = 96
+// information of either family, a segment size and a time.
+const oobLen = 128
 
 // Offsets in struct in_pktinfo and struct in6_pktinfo of the local address.
 const (
@@ -25,6 +25,7 @@ const (
 type received struct {
 	segment int        // UDP_GRO: size of each datagram of a run; 0: not a run
 	local   netip.Addr // address the message was sent to
+	at      int64      // when the kernel received it, ns since 1970; 0: not known
 }
 
 // parseControl reads control messages. Those it does not know are skipped, and
@@ -44,6 +45,8 @@ func parseControl(oob []byte) (received, error) {
 			r.local = netip.AddrFrom4([4]byte(data[pktinfo4Local:]))
 		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
 			r.local = netip.AddrFrom16([16]byte(data[pktinfo6Local:])).Unmap()
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && len(data) >= int(unsafe.Sizeof(unix.Timespec{})):
+			r.at = (*unix.Timespec)(unsafe.Pointer(&data[0])).Nano()
 		}
 	}
 	if r.segment < 0 {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
@@ -51,6 +53,32 @@ func TestParseControl(t *testing.T) {
 		if (err == nil) != test.ok || err == nil && got.segment != test.want {
 			t.Errorf("%s: %+v, %v", test.name, got, err)
 		}
+	}
+}
+
+// TestAge: the kernel's time of arrival is understood, and one that cannot be
+// counts as now.
+func TestAge(t *testing.T) {
+	arrived := time.Unix(1_800_000_000, 5_000_000)
+	oob, data := appendControl(nil, unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS, int(unsafe.Sizeof(unix.Timespec{})))
+	*(*unix.Timespec)(unsafe.Pointer(&data[0])) = unix.NsecToTimespec(arrived.UnixNano())
+	got, err := parseControl(oob)
+	if err != nil || got.at != arrived.UnixNano() {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for _, test := range []struct{ waited, want time.Duration }{
+		{30 * time.Millisecond, 30 * time.Millisecond},
+		{0, 0},
+		{-time.Millisecond, 0}, // the clock was set back
+		{maxAge, 0},
+		{365 * 24 * time.Hour, 0}, // the clock was set forward
+	} {
+		if got := age(got.at, arrived.Add(test.waited).UnixNano()); got != test.want {
+			t.Errorf("read after %v: age %v, want %v", test.waited, got, test.want)
+		}
+	}
+	if got := age(0, arrived.UnixNano()); got != 0 {
+		t.Errorf("age %v of a message without a time", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,7 +28,10 @@ type fastConn struct {
 // newFast turns on what the fast version needs.
 func newFast(s *socket) (*fastConn, error) {
 	var err error
-	if controlErr := s.raw.Control(func(fd uintptr) { err = setOffload(int(fd)) }); controlErr != nil {
+	if controlErr := s.raw.Control(func(fd uintptr) {
+		setTimes(int(fd))
+		err = setOffload(int(fd))
+	}); controlErr != nil {
 		return nil, fmt.Errorf("underlay: %w", controlErr)
 	}
 	if err != nil {
@@ -81,8 +85,9 @@ func (c *fastConn) readSome(fd uintptr) bool {
 			c.readErr = errno
 			return true
 		default:
+			wall := time.Now().UnixNano()
 			for i := range n {
-				c.take(i)
+				c.take(i, wall)
 			}
 			if len(c.batch.Datagrams) > 0 {
 				return true
@@ -91,8 +96,8 @@ func (c *fastConn) readSome(fd uintptr) bool {
 	}
 }
 
-// take adds the datagrams of one message to the batch.
-func (c *fastConn) take(i int) {
+// take adds the datagrams of one message, read at wall, to the batch.
+func (c *fastConn) take(i int, wall int64) {
 	r := c.batch.ring
 	data, oob, whole := r.message(i)
 	control, err := parseControl(oob)
@@ -104,5 +109,18 @@ func (c *fastConn) take(i int) {
 	if !c.connected() {
 		p = core.Path{Local: control.local, Remote: r.names[i].addrPort()}
 	}
-	c.batch.add(data, control.segment, p)
+	c.batch.add(data, control.segment, p, age(control.at, wall))
+}
+
+// maxAge is how long a message may have waited in its socket; what is beyond
+// it, or negative, is a step of the wall clock.
+const maxAge = time.Second
+
+// age is how long a message waited that the kernel received at at (0: not
+// known) and that was read at now.
+func age(at, now int64) time.Duration {
+	if waited := time.Duration(now - at); at != 0 && waited > 0 && waited < maxAge {
+		return waited
+	}
+	return 0
 }

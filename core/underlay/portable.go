@@ -49,7 +49,7 @@ func (c *portableConn) Read(b *Batch) error {
 		if !c.connected() {
 			p = core.Path{Local: control.local, Remote: addrPortOf(m.from)}
 		}
-		b.add(b.one[:m.len], 0, p)
+		b.add(b.one[:m.len], 0, p, 0)
 	}
 	c.read(b)
 	return nil

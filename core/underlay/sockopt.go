@@ -135,6 +135,10 @@ func setTCP(fd int, _ bool) error {
 	return nil
 }
 
+// setTimes has the kernel say when each message arrived. Where it does not,
+// messages count as arrived when they are read.
+func setTimes(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) }
+
 // setOffload turns on receiving in runs and checks that runs can be sent.
 func setOffload(fd int) error {
 	if _, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT); err != nil {
