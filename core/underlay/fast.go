@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -85,7 +84,7 @@ func (c *fastConn) readSome(fd uintptr) bool {
 			c.readErr = errno
 			return true
 		default:
-			wall := time.Now().UnixNano()
+			wall := wallClock()
 			for i := range n {
 				c.take(i, wall)
 			}
@@ -110,17 +109,4 @@ func (c *fastConn) take(i int, wall int64) {
 		p = core.Path{Local: control.local, Remote: r.names[i].addrPort()}
 	}
 	c.batch.add(data, control.segment, p, age(control.at, wall))
-}
-
-// maxAge is how long a message may have waited in its socket; what is beyond
-// it, or negative, is a step of the wall clock.
-const maxAge = time.Second
-
-// age is how long a message waited that the kernel received at at (0: not
-// known) and that was read at now.
-func age(at, now int64) time.Duration {
-	if waited := time.Duration(now - at); at != 0 && waited > 0 && waited < maxAge {
-		return waited
-	}
-	return 0
 }
