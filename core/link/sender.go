@@ -53,6 +53,7 @@ type Sender struct {
 	rtt      rttEstimator
 	delay    delayEstimator
 	loss     float64 // average share lost
+	random   float64 // of it, what was lost without a queue: no congestion
 	window   window
 	pacer    pacer
 	limit    limiter
@@ -220,6 +221,7 @@ func (s *Sender) ackRange(now core.Time, r wire.Range) int {
 		}
 		s.stats.Acked++
 		s.loss -= s.loss * lossGain
+		s.random -= s.random * lossGain
 	}
 	s.inFlight -= n
 	s.stats.AckedBytes += uint64(n)
@@ -281,6 +283,9 @@ func (s *Sender) lose(now core.Time, number uint64, rec *record, round *sample, 
 	s.stats.LostBytes += uint64(rec.size)
 	if !s.closed && !s.window.rival.active { // a full queue says nothing of the link
 		s.loss += (1 - s.loss) * lossGain
+		if !s.window.overfull(s) {
+			s.random += (1 - s.random) * lossGain
+		}
 	}
 	s.reorder.lost(now, number, rec.at)
 	out = append(out, Lost{Number: number, Held: rec.held, Part: rec.part})
@@ -392,6 +397,7 @@ func (s *Sender) handOver(now core.Time, vanished bool, out []Lost) []Lost {
 	}
 	s.base, s.records, s.head, s.inFlight = s.next, nil, 0, 0
 	s.closed, s.loss = true, s.lossKnown
+	s.random = min(s.random, s.loss)
 	return out
 }
 
@@ -399,6 +405,7 @@ func (s *Sender) handOver(now core.Time, vanished bool, out []Lost) []Lost {
 // then, zero when that was too long ago to count.
 func (s *Sender) Reopen(g Guess) {
 	s.closed, s.loss = false, s.lossKnown
+	s.random = min(s.random, s.loss)
 	off := s.window.off
 	s.window = window{off: off}
 	s.window.init()

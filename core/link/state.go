@@ -17,8 +17,9 @@ type Estimate struct {
 	Recent           time.Duration // one-way delay that the last datagrams saw, same constant
 	Jitter           time.Duration
 	Rate             float64 // delivery rate, bytes/s
-	Loss             float64
-	InFlight, Window int // bytes
+	Loss             float64 // share of recent datagrams lost
+	Random           float64 // of it, what was lost without a standing queue: no congestion
+	InFlight, Window int     // bytes
 	Starting         bool
 }
 
@@ -38,7 +39,7 @@ func (e *Estimate) Potential() float64 {
 func (s *Sender) Estimate() Estimate {
 	e := Estimate{
 		Known: s.rtt.known(), SRTT: s.rtt.smoothed, RTTVar: s.rtt.variance,
-		Jitter: s.delay.jitter, Rate: s.window.rate, Loss: s.loss,
+		Jitter: s.delay.jitter, Rate: s.window.rate, Loss: s.loss, Random: s.random,
 		InFlight: s.inFlight, Window: s.window.size, Starting: s.window.starting,
 	}
 	if !e.Known {

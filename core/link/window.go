@@ -26,8 +26,6 @@ const (
 
 	drainEvery = 5 * time.Second
 	drainShare = 0.85
-
-	emergencyFloor = 30 * time.Millisecond
 )
 
 // sample is what one report said.
@@ -62,6 +60,8 @@ type window struct {
 
 	drainUntil core.Time
 	drainSize  int
+
+	fall fall
 
 	calm      bool
 	calmUntil core.Time
@@ -191,7 +191,7 @@ func (w *window) update(now core.Time, s *Sender, r *sample) {
 	case w.rival.active:
 		w.rival.active = r.least-w.rival.base > emptyQueue
 	case w.rival.probing:
-	case queue > max(4*target, emergencyFloor) && now.Sub(w.lastCut) > s.rtt.smoothed:
+	case queue > fallQueue(target) && now.Sub(w.lastCut) > s.rtt.smoothed:
 		w.emergency(now, s, queue, target)
 	}
 	if s.largest >= w.round.end {
@@ -259,22 +259,6 @@ func (w *window) endStart(now core.Time, s *Sender, target time.Duration) {
 // queue.
 func (w *window) fill(rate float64, s *Sender, target time.Duration) int {
 	return int(rate * (s.rtt.floor.get() + w.noise(s) + target).Seconds())
-}
-
-// emergency cuts between rounds when the queue has grown far over the target:
-// the link's rate has fallen.
-func (w *window) emergency(now core.Time, s *Sender, queue, target time.Duration) {
-	size := max(w.floor(), w.fill(w.recentRate(), s, target))
-	if size >= w.size {
-		return
-	}
-	if w.rival.cut(now, s) {
-		w.probe(now, s)
-		return
-	}
-	w.size = max(size, w.size/2)
-	w.lastCut = now
-	w.rest = 0
 }
 
 func (w *window) newRound(now core.Time, s *Sender) {

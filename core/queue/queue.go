@@ -76,8 +76,6 @@ type Conditions struct {
 	// Ahead is the backlog in bytes that the scheduler needs in order to use
 	// the slowest link, which is no congestion.
 	Ahead float64
-	// Starting: a link may be faster than it has shown, by far.
-	Starting bool
 
 	least float64 // a backlog of so many bytes is no congestion
 	cut   float64 // by what its class makes a flow's share smaller than an even one

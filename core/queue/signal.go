@@ -19,9 +19,7 @@ const (
 
 // signal decides which packets are dropped so that the inner sender slows
 // down: one per control period while the backlog stays above a threshold for a
-// moment (the idea of CoDel, RFC 8289), all far above it. While rates are not
-// known yet "far" is not either: a flow that loses a whole burst in its slow
-// start does not recover for long.
+// moment (the idea of CoDel, RFC 8289), all far above it.
 type signal struct {
 	last  core.Time
 	above core.Time // since when the backlog has been above the threshold; 0: it is not

@@ -36,9 +36,18 @@ func (s *Session) recall(id core.LinkID, name string) (g link.Guess, ok bool) {
 }
 
 // expectReturn lets what the links that are away had in flight wait for them in
-// the queue: a sender that is told to slow down at once needs many seconds to
-// use them again (the cubic growth of RFC 9438), and most outages are short.
+// the queue, and up to a round trip of what those had whose rate fell: a sender
+// that is told to slow down at once needs many seconds to use them again (the
+// cubic growth of RFC 9438), and most outages are short. An only link whose rate
+// wanders is not waited for: what waits would fill it at each fall.
 func (s *Session) expectReturn(c *queue.Conditions) {
+	if len(s.view.Links) > 1 {
+		fallen := 0.0
+		for _, l := range s.view.Links {
+			fallen += float64(s.links[l.ID].tx.Fallen(s.now))
+		}
+		c.Ahead += min(fallen, c.Rate*c.RTT.Seconds())
+	}
 	for i := range s.memories {
 		if m := &s.memories[i]; m.set && s.now.Sub(m.left) < rememberFor {
 			c.Ahead += float64(m.guess.Window) + m.guess.Rate*c.RTT.Seconds()

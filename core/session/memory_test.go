@@ -58,3 +58,29 @@ func TestDirectionsAreJudgedApart(t *testing.T) {
 		}
 	}
 }
+
+// TestFallenRateIsWaitedFor: when the rate of one of several links falls, the
+// queue may hold up to a round trip more for a while.
+func TestFallenRateIsWaitedFor(t *testing.T) {
+	w := newWorld(t, wholeStrategy, "global")
+	both := pipe{rate: 50 * mbit, delay: 20 * time.Millisecond, queue: 100 * time.Millisecond}
+	w.link(0, both, both)
+	w.link(1, both, both)
+	w.stream(server, 110*mbit, 1300, 16*time.Second)
+	s := w.ends[server].s
+	allowed := func(d time.Duration) int { // in hundredths of a round trip
+		w.run(d)
+		c := s.conditions()
+		return int(c.Ahead / c.Rate / c.RTT.Seconds() * 100)
+	}
+	if a := allowed(3 * time.Second); a != 0 {
+		t.Errorf("%d %% of a round trip before", a)
+	}
+	w.ends[server].pipes[0].rate = 10 * mbit
+	if a := allowed(time.Second); a < 20 || a > 100 {
+		t.Errorf("%d %% of a round trip after the fall", a)
+	}
+	if a := allowed(rememberFor); a != 0 {
+		t.Errorf("%d %% of a round trip long after", a)
+	}
+}

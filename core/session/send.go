@@ -81,7 +81,6 @@ func (s *Session) conditions() queue.Conditions {
 		}
 		c.Rate += l.Potential
 		c.RTT = max(c.RTT, l.SRTT+l.Repair)
-		c.Starting = c.Starting || l.Starting
 	}
 	if b, ok := s.sched.(sched.Backlogger); ok {
 		c.Ahead = float64(b.Backlog(&s.view))
@@ -154,7 +153,7 @@ func (s *Session) refresh(v *sched.Link) {
 	v.Backup, v.Suspect = s.reserved(l), l.health == suspect
 	v.Known, v.SRTT, v.RTTVar, v.MinRTT = e.Known, e.SRTT, e.RTTVar, e.MinRTT
 	v.Base, v.Delay, v.Jitter = e.Base, e.Delay, e.Jitter
-	v.Rate, v.Potential, v.Loss, v.Repair = e.Rate, e.Potential(), e.Loss, repairShare(s.repairing, e.Loss)
+	v.Rate, v.Potential, v.Loss, v.Repair = e.Rate, e.Potential(), e.Loss, repairShare(s.repairing, e.Random)
 	v.InFlight, v.Window, v.Starting = e.InFlight, e.Window, e.Starting
 	v.Sent, v.Acked, v.Lost = st.Bytes, st.AckedBytes, st.LostBytes
 }
