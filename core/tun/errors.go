@@ -21,6 +21,9 @@ var (
 // errNoFastMode says that the kernel lacks what the fast version needs.
 var errNoFastMode = errors.New("this kernel has no TUN with vnet headers")
 
+// errNoSteering says why there is one queue.
+var errNoSteering = errors.New("choosing among several needs root or CAP_BPF")
+
 // explain turns the error of making an interface into what a user can act on.
 func explain(name string, err error) error {
 	for _, known := range []struct{ errno, cause error }{

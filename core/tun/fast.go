@@ -77,9 +77,13 @@ func openFast(o Options, k kernel) (Device, error) {
 		}
 		fds = []int{fd}
 	}
-	if err = d.setUp(fds[0], o, k.ladder); err != nil {
+	link, err := d.setUp(fds[0], o, k.ladder)
+	if err != nil {
 		closeAll(fds)
 		return nil, err
+	}
+	if len(fds) > 1 {
+		withoutQdisc(link)
 	}
 	// From here on the runtime's poller waits for the device. It refuses one
 	// that is not attached to an interface yet.
@@ -96,22 +100,21 @@ func openFast(o Options, k kernel) (Device, error) {
 }
 
 // setUp prepares the interface that fd is attached to.
-func (d *fastDevice) setUp(fd int, o Options, ladder []offload) error {
+func (d *fastDevice) setUp(fd int, o Options, ladder []offload) (netlink.Link, error) {
 	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen); err != nil {
-		return fmt.Errorf("%w of %d bytes: %w", errNoFastMode, vnetLen, err)
+		return nil, fmt.Errorf("%w of %d bytes: %w", errNoFastMode, vnetLen, err)
 	}
 	if err := d.setOffloads(fd, ladder); err != nil {
-		return err
+		return nil, err
 	}
 	link, err := configure(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if netlink.LinkSetGSOMaxSegs(link, maxSegments) == nil {
 		d.info.MaxSegments = maxSegments
 	}
-	withoutQdisc(link)
-	return nil
+	return link, nil
 }
 
 // withoutQdisc takes the queueing disciplines away that the kernel would make

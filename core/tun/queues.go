@@ -45,7 +45,7 @@ func openQueues(o Options, k kernel) (fds []int, err error) {
 		flags = unix.IFF_MULTI_QUEUE
 	}
 	if err := unix.IoctlSetPointerInt(fds[0], unix.TUNSETSTEERINGEBPF, program.FD()); err != nil {
-		return fds, fmt.Errorf("this kernel's TUN takes no program that chooses queues: %w", err)
+		return fds, fmt.Errorf("this kernel's TUN takes no program that chooses among several: %w", err)
 	}
 	return fds, nil
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/gso"
@@ -35,7 +34,7 @@ var variants = []struct {
 }
 
 // noSteering is a kernel that takes no programs.
-func noSteering(int) (*ebpf.Program, error) { return nil, unix.EPERM }
+func noSteering(int) (*ebpf.Program, error) { return nil, errNoSteering }
 
 // openIn opens a device in a namespace.
 func openIn(t *testing.T, ns *nstest.Namespace, o Options, k kernel) Device {

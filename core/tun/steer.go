@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -88,8 +89,11 @@ func loadSteering(ways int) (*ebpf.Program, error) {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "multilink_steer", Type: ebpf.SocketFilter, License: "MIT", Instructions: steer(ways),
 	})
-	if err != nil {
-		return nil, fmt.Errorf("a program that chooses queues: %w", err)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return nil, errNoSteering
+	case err != nil:
+		return nil, fmt.Errorf("the program that chooses among several: %w", err)
 	}
 	return program, nil
 }
