@@ -176,11 +176,11 @@ func TestPoolExhausted(t *testing.T) {
 func TestWrongServerKey(t *testing.T) {
 	w, key := newWorld(t), newKey(t)
 	server := w.server(nil, key)
-	w.serverKey = newKey(t)
+	w.serverPublic = newKey(t).Public()
 	client := w.client(key, nil, iface("wlan0", 1))
 	eventually(t, "the client says why", func() bool {
 		st := client.Status()
-		return st.State == Failing && strings.Contains(st.Reason, "the configuration pins "+w.serverKey.Public().String()) &&
+		return st.State == Failing && strings.Contains(st.Reason, "the configuration pins "+w.serverPublic.String()) &&
 			strings.Contains(st.Links[0].LastError, "presented key "+server.s.cfg.PrivateKey.Public().String())
 	})
 	eventually(t, "the server says why", func() bool {
