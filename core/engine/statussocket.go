@@ -13,7 +13,8 @@ import (
 
 // statusSocket serves a Status and the commands of a client or server as JSON
 // over HTTP on a Unix socket: GET / answers with the Status, GET /events with events
-// as they happen, GET /profile with a profile of the processor time, POST /NAME runs the command of that name (see commands).
+// as they happen, GET /profile with a profile of the processor time, POST /NAME
+// runs the command of that name (see commands).
 type statusSocket struct {
 	path   string
 	server *http.Server

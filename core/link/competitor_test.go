@@ -73,16 +73,15 @@ func (f *cubicFlow) lose(b *bottleneck) {
 // beside runs the bottleneck's own flow beside others and returns the shares of
 // the rate that it and they got.
 func (b *bottleneck) beside(d time.Duration, others ...*cubicFlow) (own, theirs float64) {
-	const step = 500 * time.Microsecond
 	b.delivered = 0
 	for _, f := range others {
 		f.delivered = 0
 	}
-	for range int(d / step) {
+	for range int(d / b.step) {
 		for _, f := range others {
 			f.step(b)
 		}
-		b.saturate(step)
+		b.saturate(b.step)
 	}
 	sum := 0
 	for _, f := range others {
@@ -118,7 +117,7 @@ func TestSharesWithLossBasedTraffic(t *testing.T) {
 			others = append(others, newCubicFlow())
 		}
 		b.saturate(c.before)
-		for end := b.now.Add(c.after); b.now < end; b.now += core.Time(500 * time.Microsecond) {
+		for end := b.now.Add(c.after); b.now < end; b.now += core.Time(b.step) {
 			others[0].step(b)
 		}
 		b.beside(15*time.Second, others...)

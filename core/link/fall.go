@@ -41,10 +41,10 @@ func (s *Sender) Fallen(now core.Time) int {
 // fallQueue is the queue that shows that the link's rate has fallen.
 func fallQueue(target time.Duration) time.Duration { return max(4*target, fallFloor) }
 
-// overfull tells whether the link's queue is far over the target: what is lost
-// now is lost to congestion.
+// overfull tells whether the queue of a link without a competitor is far over the
+// target: what is lost now is lost to congestion.
 func (w *window) overfull(s *Sender) bool {
-	return w.reports > 0 && !w.rival.active && w.recentLeast()-s.baseDelay() > fallQueue(w.target(s))
+	return w.reports > 0 && w.recentLeast()-s.baseDelay() > fallQueue(w.target(s))
 }
 
 // emergency cuts between rounds when the queue has grown far over the target:

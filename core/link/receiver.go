@@ -45,8 +45,8 @@ type ReceiverStats struct {
 }
 
 // Received takes the number of an authentic, new datagram of size bytes from
-// the outer IP header on, which arrived at now. It returns the numbers that it shows missing: from
-// gap.First to gap.Last when missing is true.
+// the outer IP header on, which arrived at now. It returns the numbers that it
+// shows missing: from gap.First to gap.Last when missing is true.
 func (r *Receiver) Received(now core.Time, number uint64, size int, eliciting bool) (gap wire.Range, missing bool) {
 	r.stats.Bytes += uint64(size)
 	r.stats.Datagrams++

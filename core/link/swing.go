@@ -18,8 +18,8 @@ const (
 // jitter holds packets back in bunches: delays jump and fall back all the time.
 // A queue rises no faster than the pacer is ahead of the link, and a rate that
 // changes moves delays one way within a round trip. So the largest jump, between
-// a report and the next but one, is jitter as far as delays fall again. Only the window heeds it: to a
-// scheduler such a link is late all the same.
+// a report and the next but one, is jitter as far as delays fall again. Only the
+// window heeds it: to a scheduler such a link is late all the same.
 type swing struct {
 	value time.Duration // smoothed
 

@@ -245,6 +245,7 @@ func (w *window) start(now core.Time, s *Sender, r *sample, queue, target time.D
 	w.endStart(now, s, target)
 }
 
+// endStart sets the window by what was learned while starting.
 func (w *window) endStart(now core.Time, s *Sender, target time.Duration) {
 	// What was delivered fastest is taken for the rate: an average over the
 	// last moments still holds the gaps between the bursts of smaller windows.
