@@ -40,6 +40,7 @@ func (a *app) benchCommand() *cobra.Command {
 	flags.DurationVar(&f.options.Time, "time", 2*time.Second, "how long each measurement takes")
 	flags.StringSliceVar(&f.options.Only, "only", nil, "exercises to do (default: all)")
 	flags.StringArrayVar(&f.set, "set", nil, "a key of the client's configuration, as KEY=VALUE (repeatable)")
+	flags.BoolVar(&f.options.Features, "features", false, "also measure the tunnel without scheduling, acknowledgements, resequencing and retention, each switched off alone")
 	flags.StringVar(&f.options.Profile, "profile", "", "write a profile of the processor time of both ends of multilink to this file, for 'go tool pprof'")
 	flags.StringVar(&f.json, "json", "", "write the figures to this file")
 	return cmd

@@ -63,8 +63,8 @@ func (p *printer) line(key, format string, args ...any) {
 func (p *printer) session(s engine.SessionStatus) {
 	p.line("addresses", "%s, mtu %d", strings.Join(s.Addresses, ", "), s.MTU)
 	p.line("session", "%s, for %v, %s", s.ID, seconds(s.Since), s.Suite)
-	p.line("strategy", "scheduler %s, reorder %s, rate control %s, retransmit %s, equalize %s, classifier %s",
-		s.Scheduler, s.Reorder, onOff(s.RateControl), onOff(s.Retransmit), s.Equalize, s.Classifier)
+	p.line("strategy", "scheduler %s, reorder %s, rate control %s, retransmit %s, equalize %s, classifier %s, reports %s",
+		s.Scheduler, s.Reorder, onOff(s.RateControl), onOff(s.Retransmit), s.Equalize, s.Classifier, s.Reports)
 	p.line("packets", "%s received, %s sent", size(s.Counters.RxBytes), size(s.Counters.TxBytes))
 }
 

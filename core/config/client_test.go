@@ -56,7 +56,7 @@ func defaultClient(t *testing.T) *config.Client {
 		PrivateKey: mustPrivate(t, testPrivate),
 		Strategy: control.Strategy{
 			Scheduler: both(sched.Default), Reorder: both(reseq.Default),
-			RateControl: true, Retransmit: true, Equalize: "auto", Classifier: "rtp",
+			RateControl: true, Retransmit: true, Equalize: "auto", Reports: "auto", Classifier: "rtp",
 		},
 		TUN:          config.TUN{Name: "multilink0", MTU: 1400, Mode: "auto"},
 		Underlay:     config.Underlay{Mode: "auto", Family: "any"},
@@ -88,6 +88,7 @@ reorder = "none"
 rate_control = false
 retransmit = false
 equalize = "off"
+reports = "rare"
 classifier = "rtp-basic"
 grace = "90s"
 status_socket = "/tmp/a/../s.sock"
@@ -131,7 +132,7 @@ format = "json"
 	}
 	want := defaultClient(t)
 	want.Strategy = control.Strategy{
-		Scheduler: control.PerDirection{Up: "redundant", Down: "minrtt"}, Reorder: both("none"), Equalize: "off", Classifier: "rtp-basic",
+		Scheduler: control.PerDirection{Up: "redundant", Down: "minrtt"}, Reorder: both("none"), Equalize: "off", Reports: "rare", Classifier: "rtp-basic",
 	}
 	want.Grace, want.StatusSocket, want.StateDir = 90*time.Second, "/tmp/s.sock", "/tmp/state"
 	want.UsageFile = "/tmp/usage.json"

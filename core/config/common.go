@@ -71,6 +71,7 @@ func decodeStrategy(t *table) control.Strategy {
 		RateControl: get(t, "rate_control", true, boolean),
 		Retransmit:  get(t, "retransmit", true, boolean),
 		Equalize:    get(t, "equalize", session.EqualizeAuto, oneOf(session.EqualizeModes()...)),
+		Reports:     get(t, "reports", session.ReportsAuto, oneOf(session.ReportModes()...)),
 		Classifier:  get(t, "classifier", classify.Default, oneOf(classify.Names()...)),
 	}
 	return st

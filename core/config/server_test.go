@@ -41,7 +41,7 @@ func TestServerDefaults(t *testing.T) {
 		Masquerade: true,
 		Strategy: control.Strategy{
 			Scheduler: both(sched.Default), Reorder: both(reseq.Default),
-			RateControl: true, Retransmit: true, Equalize: "auto", Classifier: "rtp",
+			RateControl: true, Retransmit: true, Equalize: "auto", Reports: "auto", Classifier: "rtp",
 		},
 		AllowClientStrategy: true,
 		AllowQoS:            true,

@@ -14,7 +14,7 @@ import (
 var testStrategy = Strategy{
 	Scheduler:   PerDirection{Up: "wrr", Down: "minrtt"},
 	Reorder:     PerDirection{Up: "none", Down: "global"},
-	RateControl: true, Retransmit: true, Equalize: "auto", Classifier: "rtp",
+	RateControl: true, Retransmit: true, Equalize: "auto", Reports: "auto", Classifier: "rtp",
 }
 
 func testHello() Hello {

@@ -91,6 +91,7 @@ type Strategy struct {
 	RateControl bool         `json:"rate_control"`
 	Retransmit  bool         `json:"retransmit"`
 	Equalize    string       `json:"equalize"` // "auto", "on" or "off"
+	Reports     string       `json:"reports"`  // "auto" or "rare"
 	// Classifier recognises calls, at both ends.
 	Classifier string `json:"classifier"`
 }
@@ -312,6 +313,7 @@ func (s Strategy) check() error {
 		checkText("reorder", s.Reorder.Up, maxName),
 		checkText("reorder", s.Reorder.Down, maxName),
 		checkText("equalize", s.Equalize, maxName),
+		checkText("reports", s.Reports, maxName),
 		checkText("classifier", s.Classifier, maxName),
 	)
 }

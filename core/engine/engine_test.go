@@ -289,7 +289,7 @@ func TestSecondClientWithTheSameKey(t *testing.T) {
 
 func TestAgree(t *testing.T) {
 	own, asked := testStrategy("wrr"), testStrategy("redundant")
-	asked.Scheduler.Up, asked.Reorder.Down, asked.Equalize = "from-the-future", "too", ""
+	asked.Scheduler.Up, asked.Reorder.Down, asked.Equalize, asked.Reports = "from-the-future", "too", "", ""
 	want := testStrategy("redundant")
 	want.Scheduler.Up = "wrr"
 	if got := agree(asked, own); got != want {

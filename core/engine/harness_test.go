@@ -281,7 +281,7 @@ func testStrategy(scheduler string) control.Strategy {
 	return control.Strategy{
 		Scheduler: control.PerDirection{Up: scheduler, Down: scheduler},
 		Reorder:   control.PerDirection{Up: "global", Down: "global"},
-		Equalize:  "auto", Retransmit: true, Classifier: "rtp",
+		Equalize:  "auto", Reports: "auto", Retransmit: true, Classifier: "rtp",
 	}
 }
 

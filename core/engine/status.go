@@ -65,6 +65,7 @@ type SessionStatus struct {
 	RateControl bool             `json:"rate_control"`
 	Retransmit  bool             `json:"retransmit"`
 	Equalize    string           `json:"equalize"`
+	Reports     string           `json:"reports"`
 	Classifier  string           `json:"classifier"`
 	Equalized   int              `json:"equalized"` // flows for which "auto" holds packets now
 	QoS         QoSStatus        `json:"qos"`
@@ -108,7 +109,7 @@ type ClientStatus struct {
 func (s *SessionStatus) fill(snap session.Snapshot) {
 	s.Scheduler, s.Reorder = snap.Scheduler, snap.Reorder
 	s.RateControl, s.Retransmit = snap.RateControl, snap.Retransmit
-	s.Equalize, s.Equalized = snap.Equalize, snap.Equalized
+	s.Equalize, s.Equalized, s.Reports = snap.Equalize, snap.Equalized, snap.Reports
 	s.Classifier = snap.Classifier
 	s.QueueBytes, s.HeldBytes = snap.QueueBytes, snap.HeldBytes
 	s.Counters = snap.Counters

@@ -30,6 +30,7 @@ func newSide(st control.Strategy, scheduler, reorder string) side {
 			Retransmit:  st.Retransmit,
 			Equalize:    st.Equalize,
 			Classifier:  st.Classifier,
+			Reports:     st.Reports,
 		},
 		reorder: reorder,
 	}
@@ -50,6 +51,7 @@ func agree(asked, own control.Strategy) control.Strategy {
 	known(&st.Reorder.Up, own.Reorder.Up, reseq.Names())
 	known(&st.Reorder.Down, own.Reorder.Down, reseq.Names())
 	known(&st.Equalize, own.Equalize, session.EqualizeModes())
+	known(&st.Reports, own.Reports, session.ReportModes())
 	known(&st.Classifier, own.Classifier, classify.Names())
 	return st
 }

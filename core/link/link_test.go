@@ -98,6 +98,31 @@ func TestAckTiming(t *testing.T) {
 	}
 }
 
+func TestRareReports(t *testing.T) {
+	const t0 = core.Time(1e9)
+	var r Receiver
+	r.SetRare(true)
+	for n := range uint64(100 * ackEvery) {
+		r.Received(t0.Add(time.Duration(n)), n, 100, true)
+	}
+	if want := t0.Add(AckDelay); r.AckDue() != want {
+		t.Errorf("due at %d under load, want %d", r.AckDue(), want)
+	}
+	r.Received(t0, 100*ackEvery+1, 100, true)
+	if r.AckDue() > t0 {
+		t.Error("a gap is not reported at once")
+	}
+	var a wire.Ack
+	r.Report(t0, 0, &a)
+	r.SetRare(false)
+	for n := range uint64(ackEvery) {
+		r.Received(t0, 100*ackEvery+2+n, 100, true)
+	}
+	if want := t0.Add(ackGap); r.AckDue() != want {
+		t.Errorf("due at %d when reports are as often as ever, want %d", r.AckDue(), want)
+	}
+}
+
 // bottleneck is a link with a drop-tail queue, a delay and loss, and the
 // peer's receiver at its end, in virtual time.
 type bottleneck struct {

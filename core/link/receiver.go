@@ -30,6 +30,7 @@ type Receiver struct {
 	since   core.Time // when the first of them arrived
 	urgent  bool      // a gap showed since the last report
 	acked   core.Time // when the last report was built
+	rare    bool      // reports only as often as AckDelay asks for
 
 	lastReceived core.Time
 	pace         time.Duration // average time between datagrams
@@ -149,6 +150,10 @@ func (r *Receiver) removeRange(at int) {
 	r.nRanges--
 }
 
+// SetRare makes reports of a busy link as rare as the protocol allows: one for
+// each AckDelay, however much arrives. Gaps are reported at once as ever.
+func (r *Receiver) SetRare(rare bool) { r.rare = rare }
+
 // AckDue is when a report must go out: now or earlier, later, or Never.
 func (r *Receiver) AckDue() core.Time {
 	switch {
@@ -156,7 +161,7 @@ func (r *Receiver) AckDue() core.Time {
 		return core.Never
 	case r.urgent:
 		return 0
-	case r.waiting >= ackEvery:
+	case r.waiting >= ackEvery && !r.rare:
 		return min(r.acked.Add(ackGap), r.since.Add(AckDelay))
 	}
 	return r.since.Add(AckDelay)

@@ -37,6 +37,7 @@ type Strategy struct {
 	Retransmit  bool   // repair losses on the link level
 	Equalize    string // EqualizeAuto, EqualizeOn or EqualizeOff
 	Classifier  string // a name of package classify
+	Reports     string // ReportsAuto or ReportsRare: on what this end receives
 }
 
 // Values of Strategy.Equalize.
@@ -48,6 +49,16 @@ const (
 
 // EqualizeModes lists the values of Strategy.Equalize.
 func EqualizeModes() []string { return []string{EqualizeAuto, EqualizeOn, EqualizeOff} }
+
+// Values of Strategy.Reports. With ReportsRare a busy link is reported on every
+// link.AckDelay instead of every millisecond, to study what reports cost.
+const (
+	ReportsAuto = "auto"
+	ReportsRare = "rare"
+)
+
+// ReportModes lists the values of Strategy.Reports.
+func ReportModes() []string { return []string{ReportsAuto, ReportsRare} }
 
 // Config is what a session is made of. The zero values of limits mean their
 // defaults.

@@ -62,6 +62,7 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 		sealer: sealer, opener: opener,
 		replay: seal.NewWindow(seal.WindowSize),
 	}
+	l.rx.SetRare(s.cfg.Send.Reports == ReportsRare)
 	l.obey(lc.Policy)
 	if !s.cfg.LearnPaths {
 		l.paths.fix(lc.Path)

@@ -120,6 +120,7 @@ func (s *Session) SetStrategy(now core.Time, st Strategy, out *Output) error {
 	s.cfg.Send = st
 	for _, l := range s.order {
 		l.tx.SetPaced(st.RateControl)
+		l.rx.SetRare(st.Reports == ReportsRare)
 	}
 	s.pump(out)
 	return nil

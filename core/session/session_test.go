@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/link"
 	"github.com/multilink-vpn/multilink/core/sched"
 )
 
@@ -309,6 +310,35 @@ func TestIdleLinksAreQuiet(t *testing.T) {
 	t.Logf("%.2f datagrams per second, link and direction", perLink)
 	if perLink > 1.1 {
 		t.Errorf("%.2f datagrams per second, link and direction", perLink)
+	}
+}
+
+// TestRareReports compares how many reports a busy link makes with both
+// settings, the second made while it runs.
+func TestRareReports(t *testing.T) {
+	w := twoLinks(t, wholeStrategy)
+	total := 0
+	reports := func() uint64 {
+		before := w.counters(client).AcksSent
+		total += w.stream(server, 40*mbit, 1000, time.Second)
+		w.run(time.Second)
+		return w.counters(client).AcksSent - before
+	}
+	often := reports()
+	st := wholeStrategy
+	st.Reports = ReportsRare
+	e := w.ends[client]
+	if err := e.s.SetStrategy(w.now, st, &e.out); err != nil {
+		t.Fatal(err)
+	}
+	w.carryOut(e)
+	rare := reports()
+	w.run(time.Second)
+	if n := len(e.received); n != total {
+		t.Errorf("%d of %d packets arrived", n, total)
+	}
+	if most := uint64(time.Second/link.AckDelay) + 5; rare > most || rare >= often {
+		t.Errorf("%d reports in a second, %d before they were to be rare: want at most %d", rare, often, most)
 	}
 }
 

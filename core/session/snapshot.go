@@ -16,6 +16,7 @@ type Snapshot struct {
 	RateControl bool     `json:"rate_control"`
 	Retransmit  bool     `json:"retransmit"`
 	Equalize    string   `json:"equalize"`
+	Reports     string   `json:"reports"`
 	Classifier  string   `json:"classifier"`
 	Equalized   int      `json:"equalized"` // flows for which "auto" holds packets now
 	QueueBytes  int      `json:"queue_bytes"`
@@ -144,7 +145,7 @@ func (s *Session) Snapshot(now core.Time) Snapshot {
 	v := Snapshot{
 		Scheduler: s.sched.Name(), Reorder: s.reseq.Name(),
 		RateControl: s.cfg.Send.RateControl, Retransmit: s.cfg.Send.Retransmit,
-		Equalize: s.cfg.Send.Equalize, Equalized: s.equal.held(),
+		Equalize: s.cfg.Send.Equalize, Equalized: s.equal.held(), Reports: s.cfg.Send.Reports,
 		Classifier: s.calls.table.Name(),
 		QueueBytes: s.queue.Total(), HeldBytes: s.reseq.Stats().HeldBytes,
 		Links: make([]Link, 0, len(s.order)), Counters: s.withReseqStats(),

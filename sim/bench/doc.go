@@ -6,5 +6,6 @@
 //
 // The files: world.go makes the namespaces, tunnel.go with multilink.go and
 // wireguard.go the tunnels, tcp.go, flood.go and exercise.go load them, run.go
-// takes turns, result.go compares, noise.go says whether the machine was quiet.
+// takes turns, features.go says what is switched off, result.go compares,
+// noise.go says whether the machine was quiet.
 package bench

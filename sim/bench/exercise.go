@@ -22,20 +22,22 @@ const pingEvery = 10 * time.Millisecond
 type exercise struct {
 	name  string
 	about string
+	costs []string // the values that show what a feature costs
 	run   func(ctx context.Context, t *tunnel, d time.Duration) (map[string]float64, error)
 }
 
 // exercises are all there are, by name.
 func exercises() []exercise {
+	ofTCP, ofUDP := []string{"goodput", "cpu_per_gb"}, []string{"packets"}
 	return []exercise{
-		{"ping", "echo requests through an idle tunnel", runPing},
-		{"tcp1-down", "one TCP stream to the client", tcp(1, false)},
-		{"tcp1-up", "one TCP stream to the server", tcp(1, true)},
-		{"tcp4-down", "four TCP streams to the client, with echo requests", tcp(4, false)},
-		{"tcp4-up", "four TCP streams to the server, with echo requests", tcp(4, true)},
-		{"udp-64", "eight interleaved UDP flows of 64 byte payloads", udp(64)},
-		{"udp-200", "eight interleaved UDP flows of 200 byte payloads", udp(200)},
-		{"udp-mixed", "eight interleaved UDP flows of 64, 200, 576 and 1200 byte payloads", udp(64, 200, 576, 1200)},
+		{"ping", "echo requests through an idle tunnel", nil, runPing},
+		{"tcp1-down", "one TCP stream to the client", ofTCP, tcp(1, false)},
+		{"tcp1-up", "one TCP stream to the server", ofTCP, tcp(1, true)},
+		{"tcp4-down", "four TCP streams to the client, with echo requests", ofTCP, tcp(4, false)},
+		{"tcp4-up", "four TCP streams to the server, with echo requests", ofTCP, tcp(4, true)},
+		{"udp-64", "eight interleaved UDP flows of 64 byte payloads", ofUDP, udp(64)},
+		{"udp-200", "eight interleaved UDP flows of 200 byte payloads", ofUDP, udp(200)},
+		{"udp-mixed", "eight interleaved UDP flows of 64, 200, 576 and 1200 byte payloads", ofUDP, udp(64, 200, 576, 1200)},
 	}
 }
 

@@ -123,7 +123,7 @@ func (r *Result) add(tunnel, key string, value float64) {
 func (r *Result) finish(stolen float64) {
 	r.Stolen = stolen
 	r.Noise = append(r.Noise, noise(stolen, r.Values[referenceName])...)
-	for _, c := range comparisons() {
+	for _, c := range append(comparisons(), featureComparisons()...) {
 		of, against := r.Values[c.of][c.key], r.Values[c.against][c.key]
 		if len(of) == 0 || len(of) != len(against) {
 			continue

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,52 @@ func TestRatioIsOfPairs(t *testing.T) {
 	}
 	if got := c.verdict(); got != "goal reached" {
 		t.Errorf("%v of goal 1.8 and aim 2.2 is %q", c.Median, got)
+	}
+}
+
+func TestWhatFeaturesCost(t *testing.T) {
+	r := newResult(Options{Pairs: 2, Time: time.Second, Features: true})
+	for range 2 {
+		r.add(productName, "tcp4-up.goodput", 2e9)
+		for i, f := range features() {
+			r.add(f.tunnelName(), "tcp4-up.goodput", 2e9+float64(i)*2e8)
+		}
+	}
+	r.finish(0)
+	if len(r.Comparisons) != 4 {
+		t.Fatalf("%d comparisons, want one for each feature", len(r.Comparisons))
+	}
+	c := r.Comparisons[3]
+	if want := "tcp4-up.goodput, without retention / with"; c.Name != want || c.Median < 1.29 || c.Median > 1.31 {
+		t.Errorf("%s: %v, want 1.3 for %s", c.Name, c.Median, want)
+	}
+}
+
+// TestFeaturesAreSwitchedOffAlone looks at what each tunnel's client is told.
+func TestFeaturesAreSwitchedOffAlone(t *testing.T) {
+	all := map[string]any{"reorder": "global"}
+	specs := products(Options{Features: true, Client: all})
+	if len(specs) != 2+len(features()) {
+		t.Fatalf("%d tunnels", len(specs))
+	}
+	for i, spec := range specs {
+		if spec.number != i+1 {
+			t.Errorf("%s has the number %d of another", spec.name, spec.number)
+		}
+	}
+	for i, f := range features() {
+		spec := specs[2+i]
+		want := maps.Clone(all)
+		maps.Copy(want, f.off)
+		if !maps.Equal(spec.client, want) {
+			t.Errorf("%s is told %v, want %v", spec.name, spec.client, want)
+		}
+	}
+	if len(all) != 1 {
+		t.Errorf("what all have set is now %v", all)
+	}
+	if n := len(products(Options{})); n != 2 {
+		t.Errorf("%d tunnels without features, want 2", n)
 	}
 }
 

@@ -24,6 +24,8 @@ type Options struct {
 	// Client is what the client's configuration says beyond what the
 	// measurement needs.
 	Client map[string]any
+	// Features adds the product with one feature after the other switched off.
+	Features bool
 	// Profile is the file that a profile of the product's processor time is
 	// written to, of both ends and all exercises; "": none is taken.
 	Profile string
@@ -62,14 +64,21 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(folder)
-	var worlds [2]*world
-	for i := range worlds {
-		if worlds[i], err = newWorld(); err != nil {
+	var worlds []*world
+	defer func() {
+		for _, w := range worlds {
+			w.close()
+		}
+	}()
+	specs := products(o)
+	for range specs {
+		w, err := newWorld()
+		if err != nil {
 			return nil, err
 		}
-		defer worlds[i].close()
+		worlds = append(worlds, w)
 	}
-	tunnels, err := startTunnels(ctx, worlds, o, folder)
+	tunnels, err := startTunnels(ctx, worlds, specs, o, folder)
 	defer func() {
 		for _, t := range tunnels {
 			t.close()
@@ -116,16 +125,27 @@ func chosen(o Options) ([]exercise, error) {
 	return list, nil
 }
 
-// startTunnels starts all of them; those that run are returned also with an
-// error. Only one is loaded at a time, and an idle one costs next to nothing.
-// The second client of the product is on machines of its own: two of them would
-// want the same routing rules.
-func startTunnels(ctx context.Context, worlds [2]*world, o Options, folder string) ([]*tunnel, error) {
-	tunnels := []*tunnel{{name: bareName, world: worlds[0], client: cableAddress(0), server: serverHost}}
-	for i, spec := range []multilinkSpec{
+// products are the tunnels of the product that are measured.
+func products(o Options) []multilinkSpec {
+	specs := []multilinkSpec{
 		{name: productName, number: 1, links: 1, client: o.Client},
 		{name: twoLinksName, number: 2, links: 2, client: o.Client},
-	} {
+	}
+	if o.Features {
+		for _, f := range features() {
+			specs = append(specs, f.spec(len(specs)+1, o.Client))
+		}
+	}
+	return specs
+}
+
+// startTunnels starts all of them; those that run are returned also with an
+// error. Only one is loaded at a time, and an idle one costs next to nothing.
+// Each client of the product is in a world of its own: two of them would want
+// the same routing rules.
+func startTunnels(ctx context.Context, worlds []*world, specs []multilinkSpec, o Options, folder string) ([]*tunnel, error) {
+	tunnels := []*tunnel{{name: bareName, world: worlds[0], client: cableAddress(0), server: serverHost}}
+	for i, spec := range specs {
 		t, err := startMultilink(worlds[i], o.Binary, folder, spec)
 		if err != nil {
 			return tunnels, err
@@ -148,15 +168,18 @@ func startTunnels(ctx context.Context, worlds [2]*world, o Options, folder strin
 }
 
 // takesPart tells whether a tunnel does an exercise: the bare cable only
-// answers echo requests, and two links are compared by one stream.
+// answers echo requests, two links are compared by one stream, and what lacks a
+// feature is loaded.
 func takesPart(t *tunnel, e exercise) bool {
 	switch t.name {
 	case bareName:
 		return e.name == "ping"
 	case twoLinksName:
 		return strings.HasPrefix(e.name, "tcp1-")
+	case productName, referenceName:
+		return true
 	}
-	return true
+	return len(e.costs) > 0
 }
 
 // pair does one exercise with each tunnel, every other time in the opposite

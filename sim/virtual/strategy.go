@@ -23,14 +23,21 @@ func strategies(clientKeys, serverKeys map[string]any) (clientSide, serverSide S
 	schedulerUp, schedulerDown := d.perDirection("scheduler", sched.Default)
 	reorderUp, reorderDown := d.perDirection("reorder", reseq.Default)
 	equalize := d.name(keys, "equalize", session.EqualizeAuto)
+	reports := d.name(keys, "reports", session.ReportsAuto)
 	classifier := d.name(keys, "classifier", classify.Default)
 	paced, again := d.flag("rate_control", true), d.flag("retransmit", true)
 	clientSide = Strategy{
-		Send:    session.Strategy{Scheduler: schedulerUp, RateControl: paced, Retransmit: again, Equalize: equalize, Classifier: classifier},
+		Send: session.Strategy{
+			Scheduler: schedulerUp, RateControl: paced, Retransmit: again,
+			Equalize: equalize, Classifier: classifier, Reports: reports,
+		},
 		Reorder: reorderDown,
 	}
 	serverSide = Strategy{
-		Send:    session.Strategy{Scheduler: schedulerDown, RateControl: paced, Retransmit: again, Equalize: equalize, Classifier: classifier},
+		Send: session.Strategy{
+			Scheduler: schedulerDown, RateControl: paced, Retransmit: again,
+			Equalize: equalize, Classifier: classifier, Reports: reports,
+		},
 		Reorder: reorderUp,
 	}
 	if d.err != nil {
