@@ -28,16 +28,7 @@ type failover struct {
 	// scenario's own expectations bound each run.
 	measure string
 	median  float64
-	// misses is the share of runs that are known to miss an expectation, and why
-	// stands where it is given. It is logged with each of them.
-	misses float64
 }
-
-// regainMisses: after some outages the simulated sender's window is just what
-// one link holds, so that it builds no backlog for the other and grows by the
-// clock of its congestion avoidance: it has both links again after five to ten
-// seconds. 3 of 100 moments were seen.
-const regainMisses = 0.05
 
 // short is a download over links of half the rate, of four seconds.
 var short = []string{
@@ -63,23 +54,23 @@ var (
 )
 
 var failovers = []failover{
-	{"silent-link-down", short, swapped, "dl.stall", 0.2, 0},
-	{"silent-link-up", short, swapped, "ul.stall", 0.2, 0},
-	{"silent-towards-client", short, swapped, "dl.stall", 0.2, 0},
-	{"silent-towards-server", short, swapped, "dl.stall", 0.2, 0},
-	{"link-deleted", short, swapped, "dl.stall", 0.12, 0},
-	{"carrier-lost", short, swapped, "dl.stall", 0.12, 0},
-	{"stream-silent-link", nil, swapped, "call.down.stall", 0.2, 0},
-	{"stream-silent-towards-client", nil, swapped, "call.down.stall", 0.2, 0},
-	{"stream-silent-towards-server", nil, swapped, "call.up.stall", 0.2, 0},
-	{"stream-link-deleted", nil, swapped, "call.down.stall", 0.12, 0},
-	{"link-returns", returns, swapped, "dl.regained", 2, regainMisses},
-	{"stream-carrier-lost", nil, swapped, "call.down.stall", 0.12, 0},
-	{"call-link-silent", calls, nil, "call.down.stall", 0.09, 0},
-	{"call-link-flaps", calls, nil, "call.up.stall", 0.09, 0},
-	{"wifi-change", alone, jitter, "dl.stall", 0.3, 0},
-	{"no-link-for-a-minute", minute, jitter, "dl.stall", 60.5, 0},
-	{"other-link-later", halfMinute, jitter, "ul.stall", 30.5, 0},
+	{"silent-link-down", short, swapped, "dl.stall", 0.2},
+	{"silent-link-up", short, swapped, "ul.stall", 0.2},
+	{"silent-towards-client", short, swapped, "dl.stall", 0.2},
+	{"silent-towards-server", short, swapped, "dl.stall", 0.2},
+	{"link-deleted", short, swapped, "dl.stall", 0.12},
+	{"carrier-lost", short, swapped, "dl.stall", 0.12},
+	{"stream-silent-link", nil, swapped, "call.down.stall", 0.2},
+	{"stream-silent-towards-client", nil, swapped, "call.down.stall", 0.2},
+	{"stream-silent-towards-server", nil, swapped, "call.up.stall", 0.2},
+	{"stream-link-deleted", nil, swapped, "call.down.stall", 0.12},
+	{"link-returns", returns, swapped, "dl.regained", 0.5},
+	{"stream-carrier-lost", nil, swapped, "call.down.stall", 0.12},
+	{"call-link-silent", calls, nil, "call.down.stall", 0.09},
+	{"call-link-flaps", calls, nil, "call.up.stall", 0.09},
+	{"wifi-change", alone, jitter, "dl.stall", 0.3},
+	{"no-link-for-a-minute", minute, jitter, "dl.stall", 60.5},
+	{"other-link-later", halfMinute, jitter, "ul.stall", 30.5},
 }
 
 // calls is a shorter call.
@@ -92,20 +83,13 @@ func TestFailover(t *testing.T) {
 	for _, f := range failovers {
 		t.Run(f.name, func(t *testing.T) {
 			var found []float64
-			missed := 0
 			for seed := range *failoverSeeds {
-				v, held := f.run(t, seed)
-				found = append(found, v)
-				if !held {
-					missed++
-				}
-			}
-			if float64(missed) > f.misses*float64(max(len(found), 20)) {
-				t.Errorf("%d of %d runs missed an expectation, at most %.0f %%", missed, len(found), 100*f.misses)
+				found = append(found, f.run(t, seed))
 			}
 			slices.Sort(found)
 			median := found[len(found)/2]
-			t.Logf("%s: median %.3f, worst %.3f of %d", f.measure, median, found[len(found)-1], len(found))
+			t.Logf("%s: median %.3f, 95 %% up to %.3f, worst %.3f of %d",
+				f.measure, median, found[(len(found)-1)*95/100], found[len(found)-1], len(found))
 			if median > f.median {
 				t.Errorf("the median of %s is %.3f, at most %.3f", f.measure, median, f.median)
 			}
@@ -113,9 +97,9 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// run makes the run of a seed and returns what was measured, and whether all
-// expectations held.
-func (f failover) run(t *testing.T, seed int) (measured float64, held bool) {
+// run makes the run of a seed, in which all expectations must hold, and returns
+// what was measured.
+func (f failover) run(t *testing.T, seed int) float64 {
 	file := filepath.Join("../../scenarios", f.name+".yaml")
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -139,16 +123,14 @@ func (f failover) run(t *testing.T, seed int) (measured float64, held bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	held = true
 	for _, e := range r.Expectations {
 		if !e.OK {
-			held = false
-			t.Logf("seed %d, at %v: %s: %s", seed+1, sc.Timeline[0].At, e.Expr, e.Sides())
+			t.Errorf("seed %d, at %v: %s: %s", seed+1, sc.Timeline[0].At, e.Expr, e.Sides())
 		}
 	}
 	v, ok := at(r.Measurements, f.measure).(float64)
 	if !ok {
-		return math.Inf(1), held // it did not come to pass: an expectation has said so
+		return math.Inf(1) // it did not come to pass: an expectation has said so
 	}
-	return v, held
+	return v
 }
