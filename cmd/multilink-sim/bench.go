@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/core/engine"
 	"github.com/multilink-vpn/multilink/sim/bench"
 )
 
@@ -68,6 +69,7 @@ func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
 	}
 	ctx, stop := a.interruptible(cmd.Context())
 	defer stop()
+	o.OverSocket = engine.OverStatusSocket
 	o.Progress = func(line string) { fmt.Fprintln(a.err, line) }
 	result, err := bench.Run(ctx, o)
 	switch {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/multilink-vpn/multilink/core/engine"
 )
 
 // socketVariable names the environment variable that holds the status socket to
@@ -94,7 +96,7 @@ func exchange(ctx context.Context, path, method, command string, body []byte, re
 // request makes a request over a status socket, which with its answer may take
 // as long as the timeout, or 0, for ever. The caller closes the answer's body.
 func request(ctx context.Context, path, method, name string, body []byte, timeout time.Duration) (*http.Response, error) {
-	client := http.Client{Timeout: timeout, Transport: overSocket(path)}
+	client := http.Client{Timeout: timeout, Transport: engine.OverStatusSocket(path)}
 	r, err := http.NewRequestWithContext(ctx, method, "http://multilink/"+name, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -108,16 +110,6 @@ func request(ctx context.Context, path, method, name string, body []byte, timeou
 		return nil, refusal(path, response)
 	}
 	return response, nil
-}
-
-// overSocket is HTTP over a Unix socket.
-func overSocket(path string) *http.Transport {
-	return &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
-	}
 }
 
 // refusal is the error in the answer to a request that was refused.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,6 +62,17 @@ func openStatusSocket(path string, status func() Status, commands commands, even
 		}
 	}()
 	return s, nil
+}
+
+// OverStatusSocket carries HTTP requests, whatever host they name, to the status
+// socket at path, each over a connection of its own.
+func OverStatusSocket(path string) *http.Transport {
+	return &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+	}
 }
 
 // listenPrivate makes a Unix socket that is never open to others: it appears

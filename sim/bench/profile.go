@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -16,6 +15,7 @@ import (
 
 // profiler collects profiles of the processor time of the product's programs.
 type profiler struct {
+	over     func(socket string) *http.Transport
 	mu       sync.Mutex
 	profiles []*profile.Profile
 }
@@ -28,7 +28,7 @@ func (p *profiler) start(ctx context.Context, t *tunnel, d time.Duration) (wait 
 	for i, socket := range t.sockets {
 		running.Go(func() {
 			time.Sleep(settle)
-			one, err := fetchProfile(ctx, socket, d)
+			one, err := fetchProfile(ctx, p.over(socket), d)
 			if err != nil {
 				errs[i] = fmt.Errorf("profile from %s: %w", socket, err)
 				return
@@ -45,13 +45,8 @@ func (p *profiler) start(ctx context.Context, t *tunnel, d time.Duration) (wait 
 }
 
 // fetchProfile takes a profile by way of a status socket.
-func fetchProfile(ctx context.Context, socket string, d time.Duration) (*profile.Profile, error) {
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
+func fetchProfile(ctx context.Context, over *http.Transport, d time.Duration) (*profile.Profile, error) {
+	client := http.Client{Transport: over}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://multilink/profile?time="+d.String(), nil)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -29,6 +30,8 @@ type Options struct {
 	// Profile is the file that a profile of the product's processor time is
 	// written to, of both ends and all exercises; "": none is taken.
 	Profile string
+	// OverSocket carries HTTP to a status socket of the product, for profiles.
+	OverSocket func(path string) *http.Transport
 	// Progress, which may be nil, is told what is being done.
 	Progress func(string)
 }
@@ -89,7 +92,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	r := newResult(o)
 	if o.Profile != "" {
-		r.profiler = new(profiler)
+		r.profiler = &profiler{over: o.OverSocket}
 	}
 	all, stolen := processors()
 	for pair := range o.Pairs {
