@@ -8,7 +8,6 @@ import (
 	"github.com/google/gopacket/layers"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 )
 
 // inboxPort is where specs listen for datagrams, attempts how many they send.
@@ -130,17 +129,20 @@ func spoofed(server, client *program) uint64 {
 // datagramPacket is an IP packet with a UDP datagram.
 func datagramPacket(from, to string, port int) []byte {
 	GinkgoHelper()
-	source, destination := net.ParseIP(from), net.ParseIP(to)
-	var ip gopacket.NetworkLayer
-	if netip.MustParseAddr(from).Is4() {
-		ip = &layers.IPv4{Version: 4, TTL: 64, Protocol: unix.IPPROTO_UDP, SrcIP: source, DstIP: destination}
-	} else {
-		ip = &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: unix.IPPROTO_UDP, SrcIP: source, DstIP: destination}
-	}
+	ip := networkLayer(from, to, layers.IPProtocolUDP)
 	udp := &layers.UDP{SrcPort: 5353, DstPort: layers.UDPPort(port)}
 	Expect(udp.SetNetworkLayerForChecksum(ip)).To(Succeed())
 	buf := gopacket.NewSerializeBuffer()
 	Expect(gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
 		ip.(gopacket.SerializableLayer), udp, gopacket.Payload("not what it seems"))).To(Succeed())
 	return buf.Bytes()
+}
+
+// networkLayer is the IP header of a packet.
+func networkLayer(from, to string, protocol layers.IPProtocol) gopacket.NetworkLayer {
+	source, destination := net.ParseIP(from), net.ParseIP(to)
+	if netip.MustParseAddr(from).Is4() {
+		return &layers.IPv4{Version: 4, TTL: 64, Protocol: protocol, SrcIP: source, DstIP: destination}
+	}
+	return &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: protocol, SrcIP: source, DstIP: destination}
 }

@@ -201,6 +201,7 @@ type status struct {
 	Reason string
 	TUN    struct {
 		Name, Mode string
+		Offloads   []string
 	}
 	Session  *sessionStatus
 	Links    []linkStatus
