@@ -148,7 +148,9 @@ func (b *bucket) compact() {
 }
 
 // Take removes the i-th packet of the bucket whose turn it is and passes its
-// reference to the caller. last says that the turn has ended with it.
+// reference to the caller. last says that the turn has ended with it, and with it
+// the run of packets of one flow; where no other flow waits, turns follow one
+// another without an end.
 func (q *Queue) Take(i int) (p *packet.Packet, last bool) {
 	b := q.turn()
 	p = q.remove(b, i)
@@ -159,10 +161,8 @@ func (q *Queue) Take(i int) (p *packet.Packet, last bool) {
 		q.endTurn()
 	case yield:
 		q.current = nil // and goes on when it is its class's turn again
-	default:
-		return p, false
 	}
-	return p, true
+	return p, b.len() == 0 || q.Flows() > 1 && q.current == nil
 }
 
 // Urgent is the number of packets of low latency that wait. They are not part

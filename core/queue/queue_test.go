@@ -216,3 +216,26 @@ func TestLastSequence(t *testing.T) {
 		t.Errorf("link 1 carried %d, %v", seq, ok)
 	}
 }
+
+// TestRunOfOneFlow: a flow alone leaves in one run, however many turns it takes,
+// and makes way as soon as another waits.
+func TestRunOfOneFlow(t *testing.T) {
+	q, o := New(1<<20), packet.NewPool(100)
+	for range 20 {
+		q.Push(1, packetOf(o, quantum/2, 1), Conditions{})
+	}
+	for i := range 10 {
+		if p, last := q.Take(0); p.Flow != 1 || last {
+			t.Fatalf("packet %d: of flow %d, last %v", i, p.Flow, last)
+		}
+	}
+	q.Push(1, packetOf(o, 100, 2), Conditions{})
+	if p, last := q.Take(0); p.Flow != 2 || !last {
+		t.Errorf("beside a new flow: flow %d, last %v", p.Flow, last)
+	}
+	for i := range 10 {
+		if p, last := q.Take(0); p.Flow != 1 || last != (i == 9) {
+			t.Errorf("packet %d when the other has gone: of flow %d, last %v", i, p.Flow, last)
+		}
+	}
+}
