@@ -28,15 +28,18 @@ func newAEAD(k Key) (cipher.AEAD, error) {
 // nonce is the scratch a Sealer or Opener keeps, since a nonce on the stack
 // would escape through the cipher.AEAD interface and cost an allocation.
 type nonce struct {
-	iv, buf [ivSize]byte
+	buf  [ivSize]byte
+	tail uint64 // of the IV
+}
+
+func newNonce(iv [ivSize]byte) nonce {
+	return nonce{buf: iv, tail: binary.BigEndian.Uint64(iv[ivSize-8:])}
 }
 
 // set makes the nonce of a packet number: the number as 64 bits in network
 // order, padded on the left to the length of the IV, XOR the IV (RFC 8446 5.3).
 func (n *nonce) set(pn uint64) []byte {
-	n.buf = n.iv
-	tail := n.buf[ivSize-8:]
-	binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)^pn)
+	binary.BigEndian.PutUint64(n.buf[ivSize-8:], n.tail^pn)
 	return n.buf[:]
 }
 
@@ -56,7 +59,7 @@ func NewSealer(k Key) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new sealer: %w", err)
 	}
-	return &Sealer{aead: aead, nonce: nonce{iv: k.iv}, left: k.suite.SealLimit()}, nil
+	return &Sealer{aead: aead, nonce: newNonce(k.iv), left: k.suite.SealLimit()}, nil
 }
 
 // Seal seals a datagram in place and returns it, [Overhead] bytes longer. buf
@@ -97,7 +100,7 @@ func NewOpener(k Key) (*Opener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new opener: %w", err)
 	}
-	return &Opener{aead: aead, nonce: nonce{iv: k.iv}, left: k.suite.ForgeryLimit()}, nil
+	return &Opener{aead: aead, nonce: newNonce(k.iv), left: k.suite.ForgeryLimit()}, nil
 }
 
 // Open checks and decrypts a datagram in place and returns its plaintext, which
