@@ -45,6 +45,9 @@ type Env struct {
 	// which delivered something of late and no longer does, before it repairs
 	// what was on its way there; 0 when there is no such link.
 	Outage time.Duration
+	// Lag is how far this host is behind with reading what came: a packet that
+	// seems late may wait in a socket.
+	Lag time.Duration
 	// Links are those that delivered something of late, one bit each.
 	Links uint16
 	// OpenGaps are losses on links whose repair may still come.

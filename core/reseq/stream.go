@@ -92,7 +92,7 @@ func (s *stream) flush(out Sink) {
 
 // holdTime is the longest a packet may wait: until every link could have
 // delivered what was sent before it, and a repair could have come, also of what
-// was on its way over a link that has just gone.
+// was on its way over a link that has just gone, and this host have read it.
 func holdTime(e *Env) time.Duration {
-	return min(e.Spread+4*e.Jitter+holdSlack+2*e.Repair+e.Outage, MaxHold)
+	return min(e.Spread+4*e.Jitter+holdSlack+2*e.Repair+e.Outage+e.Lag, MaxHold)
 }

@@ -33,6 +33,22 @@ type end struct {
 	at                   []core.Time
 	datagrams, sentBytes int
 	changes              []Change
+	stalled              core.Time // until then its host has no processor for it
+}
+
+// readsAfter is how long after a stall a host reads its sockets: its timers were
+// due before.
+const readsAfter = time.Millisecond
+
+// deliver hands a datagram that has just come to an end, or lets it wait in its
+// socket while the end has no processor.
+func (w *world) deliver(to *end, id core.LinkID, d []byte, seen core.Path, came core.Time) {
+	if to.stalled > w.now || came < to.stalled && w.now < to.stalled.Add(readsAfter) {
+		w.at(to.stalled.Add(readsAfter), func() { w.deliver(to, id, d, seen, came) })
+		return
+	}
+	to.s.HandleDatagrams(w.now, id, []core.Datagram{{Data: d, Path: seen, Age: w.now.Sub(came)}}, &to.out)
+	w.carryOut(to)
 }
 
 // pipe is one direction of a link.
@@ -175,8 +191,7 @@ func (w *world) transmit(from *end, id core.LinkID, path core.Path, d []byte) {
 		if p.dead {
 			return
 		}
-		to.s.HandleDatagrams(w.now, id, []core.Datagram{{Data: d, Path: seen}}, &to.out)
-		w.carryOut(to)
+		w.deliver(to, id, d, seen, w.now)
 	})
 }
 
@@ -203,7 +218,7 @@ func (w *world) run(d time.Duration) {
 			next = w.events[0].at
 		}
 		for i, e := range w.ends {
-			if t := e.s.NextTimeout(); t < next {
+			if t := max(e.s.NextTimeout(), e.stalled); t < next {
 				next, who = t, i
 			}
 		}

@@ -57,7 +57,7 @@ func (s *Session) judge(l *linkState, out *Output) {
 	if l.health == probing || l.health == down {
 		return
 	}
-	silence := l.tx.Silence(s.now)
+	silence := l.tx.Silence(s.now) - s.lag.at(s.now)
 	suspectAfter, downAfter := l.limits()
 	switch {
 	case silence >= s.downAfter(l, downAfter):
@@ -108,7 +108,7 @@ func (s *Session) judgeDue(l *linkState) core.Time {
 		return core.Never
 	}
 	suspectAfter, downAfter := l.limits()
-	silent := s.now.Add(-silence)
+	silent := s.now.Add(s.lag.at(s.now) - silence)
 	if l.health == up {
 		return max(silent.Add(suspectAfter), s.now+1)
 	}

@@ -20,6 +20,9 @@ func (s *Session) HandleDatagrams(now core.Time, id core.LinkID, batch []core.Da
 		return
 	}
 	l := s.links[id]
+	if len(batch) > 0 {
+		s.lag.note(now, batch[0].Age) // the first has waited longest
+	}
 	s.updateEnv()
 	for _, d := range batch {
 		s.receive(l, d, out)

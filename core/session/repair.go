@@ -106,6 +106,7 @@ func (s *Session) closeGap(id core.LinkID, number uint64) {
 func (s *Session) updateEnv() {
 	e := &s.env
 	e.Now, e.Links, e.OpenGaps, e.Outage = s.now, 0, 0, 0
+	e.Lag = s.lag.at(s.now)
 	for _, l := range s.order {
 		if last := l.rx.LastReceived(); last > 0 && s.now.Sub(last) < time.Second {
 			e.Links |= 1 << l.id
@@ -116,11 +117,21 @@ func (s *Session) updateEnv() {
 		}
 		kept := l.gaps[:0]
 		for _, g := range l.gaps {
-			if g.until > s.now {
+			if g.until.Add(e.Lag) > s.now {
 				kept = append(kept, g)
 			}
 		}
 		l.gaps = kept
 		e.OpenGaps += len(kept)
 	}
+}
+
+// tailDue is when the oldest datagram on its way over a link is lost for want of
+// an answer.
+func (s *Session) tailDue(l *linkState) core.Time {
+	t := l.tx.NextTimeout()
+	if t == core.Never {
+		return t
+	}
+	return t.Add(s.lag.at(s.now))
 }

@@ -34,6 +34,7 @@ type Session struct {
 	seen   reseq.Seen
 	halves halves
 	env    reseq.Env
+	lag    lag
 	equal  equalizer
 	random *rand.Rand
 
@@ -156,7 +157,7 @@ func (s *Session) beginBody() []byte { return wire.AppendFrames(s.report[:0]) }
 func (s *Session) NextTimeout() core.Time {
 	t := min(s.reseq.NextTimeout(), s.halves.nextTimeout())
 	for _, l := range s.order {
-		t = min(t, l.tx.NextTimeout(), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.hedgeDue(), l.mtuDue(), s.fallbackDue(l), l.paths.nextTimeout())
+		t = min(t, s.tailDue(l), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.hedgeDue(), l.mtuDue(), s.fallbackDue(l), l.paths.nextTimeout())
 	}
 	if !s.queue.Empty() || len(s.stranded) > 0 {
 		t = min(t, s.wake, s.expireDue())
@@ -166,10 +167,13 @@ func (s *Session) NextTimeout() core.Time {
 
 // HandleTimeout does what has become due. Calling it early does no harm.
 func (s *Session) HandleTimeout(now core.Time, out *Output) {
+	s.lag.note(now, now.Sub(max(s.NextTimeout(), s.now)))
 	s.begin(now, out)
 	for _, l := range s.order {
-		s.lost = l.tx.HandleTimeout(now, s.lost[:0])
-		s.repair(l, out)
+		if s.tailDue(l) <= now {
+			s.lost = l.tx.HandleTimeout(now, s.lost[:0])
+			s.repair(l, out)
+		}
 		s.judge(l, out)
 		if l.hedgeDue() <= now {
 			s.hedgeCalls(l, out)
