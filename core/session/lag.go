@@ -10,7 +10,7 @@ import (
 // always behind must give up what is lost all the same.
 const (
 	lagNoise = 5 * time.Millisecond
-	lagMost  = 100 * time.Millisecond
+	lagMost  = 200 * time.Millisecond
 )
 
 // lag is how far a busy host is behind with reading what came. After a stall
