@@ -122,6 +122,36 @@ func TestGlobalWithoutRoomInThePool(t *testing.T) {
 	}
 }
 
+// TestFlowLimit has gaps in one bucket, which holds up to MaxHeld packets, and
+// in three, which want more together than the pool has. Then a gap is given up,
+// and nothing is lost.
+func TestFlowLimit(t *testing.T) {
+	for _, test := range []struct{ buckets, pool, most int }{{1, 2 * MaxHeld, MaxHeld - 1}, {3, 2 * MaxHeld, 2 * MaxHeld}} {
+		f, e, out := newFlow(), newEnv(), &sink{}
+		e.Pool, e.Links = packet.NewPool(test.pool), 3 // one of which delivers: no gap is certain
+		most, sent := 0, 0
+		for seq := range uint32(MaxHeld + 100) {
+			for bucket := range uint8(test.buckets) {
+				if seq == 1 {
+					continue
+				}
+				a := arrival(seq, 0)
+				a.Header.Bucket = wire.Unordered + 1 + bucket
+				f.Push(e, a, out)
+				sent++
+				most = max(most, f.Stats().HeldPackets)
+			}
+		}
+		if most != test.most || f.Stats().Overflow == 0 {
+			t.Errorf("%d buckets held %d packets at most, want %d; %+v", test.buckets, most, test.most, f.Stats())
+		}
+		f.Flush(out)
+		if len(out.got) != sent || e.Pool.Live() != 0 {
+			t.Errorf("%d packets came out of %d; %d are left in the pool", len(out.got), sent, e.Pool.Live())
+		}
+	}
+}
+
 // TestFlowKnowsLostFromLate: a gap is given up when both links have passed it,
 // not before, and not while a repair may come.
 func TestFlowKnowsLostFromLate(t *testing.T) {
