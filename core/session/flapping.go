@@ -78,8 +78,7 @@ func (s *Session) answeredProbe(l *linkState, lost bool, out *Output) {
 	switch {
 	case r.mayReturn(s.now, l.health == probing) || !s.otherUp(l):
 		if l.health == down {
-			g, _ := s.recall(l.id, l.name)
-			l.tx.Reopen(g)
+			l.tx.Reopen(s.recall(l))
 		}
 		l.health = up
 		r.returned(s.now)
@@ -96,23 +95,4 @@ func (s *Session) otherUp(l *linkState) bool {
 		}
 	}
 	return false
-}
-
-// past is the standing of a link that was taken away.
-type past struct {
-	name     string
-	standing standing
-}
-
-// keepStanding keeps the standing of a link that is taken away for when it is
-// there again, and restoreStanding gives it back.
-func (s *Session) keepStanding(l *linkState) {
-	s.pasts[l.id] = past{l.name, l.standing}
-}
-
-func (s *Session) restoreStanding(l *linkState) {
-	if p := &s.pasts[l.id]; p.name == l.name {
-		l.standing = p.standing
-		l.standing.row = 0
-	}
 }

@@ -52,13 +52,9 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 	old := s.links[lc.ID]
 	streamed := old != nil && old.streaming() && lc.Stream // and nothing says that UDP works now
 	s.remove(lc.ID, out)
-	tx := link.NewSender(s.cfg.Send.RateControl)
-	if g, ok := s.recall(lc.ID, lc.Name); ok {
-		tx.Begin(g)
-	}
 	l := &linkState{
 		id: lc.ID, name: lc.Name, peer: lc.PeerIndex,
-		tx:     tx,
+		tx:     link.NewSender(s.cfg.Send.RateControl),
 		sealer: sealer, opener: opener,
 		replay: seal.NewWindow(seal.WindowSize),
 	}
@@ -71,7 +67,9 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 			l.paths.fix(streamPath)
 		}
 	}
-	s.restoreStanding(l)
+	l.standing = s.memoryOf(l).standing
+	l.standing.row = 0
+	l.tx.Begin(s.recall(l))
 	s.searchMTU(l)
 	s.links[lc.ID] = l
 	s.relist()
@@ -100,7 +98,7 @@ func (s *Session) remove(id core.LinkID, out *Output) {
 	if l.health != down {
 		s.remember(l)
 	}
-	s.keepStanding(l)
+	s.memoryOf(l).standing = l.standing
 	s.links[id] = nil
 	s.relist()
 	s.queue.Forget(id)

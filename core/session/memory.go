@@ -12,27 +12,47 @@ import (
 // one that comes back by then goes on from there.
 const rememberFor = 10 * time.Second
 
-// memory is what a link could carry when it went down or was removed.
+// memory is what is known of a link that went down or was removed.
 type memory struct {
-	name  string
-	guess link.Guess
-	left  core.Time
-	set   bool
+	name     string
+	guess    link.Guess // what it could carry; zero when that is not known
+	left     core.Time  // when that was
+	standing standing   // when it was last removed
 }
 
-// remember takes note of a link that goes.
+// memoryOf returns what is remembered of a link; that is nothing when its number
+// was another's.
+func (s *Session) memoryOf(l *linkState) *memory {
+	m := &s.memories[l.id]
+	if m.name != l.name {
+		*m = memory{name: l.name}
+	}
+	return m
+}
+
+// remember takes note of what a link that goes could carry.
 func (s *Session) remember(l *linkState) {
 	if g := l.tx.Guess(); g.Rate > 0 && l.health != probing {
-		s.memories[l.id] = memory{name: l.name, guess: g, left: s.now, set: true}
+		m := s.memoryOf(l)
+		m.guess, m.left = g, s.now
 	}
 }
 
-// recall returns what is remembered of a link, and forgets it; ok is false when
-// that is nothing, or too old.
-func (s *Session) recall(id core.LinkID, name string) (g link.Guess, ok bool) {
-	m := s.memories[id]
-	s.memories[id] = memory{}
-	return m.guess, m.set && m.name == name && s.now.Sub(m.left) < rememberFor
+// recall returns what a link could carry when it went, and forgets it; zero when
+// that is not known, or too old.
+func (s *Session) recall(l *linkState) link.Guess {
+	m := s.memoryOf(l)
+	g, fresh := m.guess, m.fresh(s.now)
+	m.guess = link.Guess{}
+	if !fresh {
+		return link.Guess{}
+	}
+	return g
+}
+
+// fresh tells whether the guess is known and young enough to count.
+func (m *memory) fresh(now core.Time) bool {
+	return m.guess.Rate > 0 && now.Sub(m.left) < rememberFor
 }
 
 // expectReturn lets what the links that are away had in flight wait for them in
@@ -49,7 +69,7 @@ func (s *Session) expectReturn(c *queue.Conditions) {
 		c.Ahead += min(fallen, c.Rate*c.RTT.Seconds())
 	}
 	for i := range s.memories {
-		if m := &s.memories[i]; m.set && s.now.Sub(m.left) < rememberFor {
+		if m := &s.memories[i]; m.fresh(s.now) {
 			c.Ahead += float64(m.guess.Window) + m.guess.Rate*c.RTT.Seconds()
 		}
 	}

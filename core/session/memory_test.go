@@ -36,6 +36,29 @@ func TestReturningLinkGoesOn(t *testing.T) {
 	}
 }
 
+// TestSilenceIsForgotten: what a silent link could carry is its first guess for as
+// long as it is remembered.
+func TestSilenceIsForgotten(t *testing.T) {
+	w := twoLinks(t, wholeStrategy)
+	w.stream(server, 20*mbit, 1300, 3*time.Second)
+	w.run(3 * time.Second)
+	s := w.ends[server].s
+	for _, v := range []struct {
+		away  time.Duration
+		known bool
+	}{{rememberFor - 1, true}, {rememberFor, false}} {
+		s.now = w.now
+		s.remember(s.links[1])
+		s.now = w.now.Add(v.away)
+		if g := s.recall(s.links[1]); (g.Rate > 0) != v.known {
+			t.Errorf("after %v the guess is %v", v.away, g)
+		}
+		if g := s.recall(s.links[1]); g.Rate > 0 {
+			t.Errorf("after %v: recalled twice", v.away)
+		}
+	}
+}
+
 // TestDirectionsAreJudgedApart: a link whose other direction is dead carries
 // data in the one that works.
 func TestDirectionsAreJudgedApart(t *testing.T) {

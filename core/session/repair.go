@@ -110,7 +110,7 @@ func (s *Session) updateEnv() {
 	for _, l := range s.order {
 		if last := l.rx.LastReceived(); last > 0 && s.now.Sub(last) < time.Second {
 			e.Links |= 1 << l.id
-			if e.Repair > 0 && s.gotData.Sub(last) > e.Spread+heardOf {
+			if e.Repair > 0 && s.missedFor(l) > e.Spread+heardOf {
 				_, downAfter := l.limits() // the peer's, more or less
 				e.Outage = max(e.Outage, downAfter)
 			}
@@ -134,4 +134,14 @@ func (s *Session) tailDue(l *linkState) core.Time {
 		return t
 	}
 	return t.Add(s.lag.at(s.now))
+}
+
+// missedFor is for how long nothing has come over a link that something may be
+// missing from: as long as data came over others, and until now where it does not
+// answer either. Reports that are lost with it make the peer stop on all links.
+func (s *Session) missedFor(l *linkState) time.Duration {
+	if l.health == suspect || l.health == down {
+		return s.now.Sub(l.rx.LastReceived())
+	}
+	return s.gotData.Sub(l.rx.LastReceived())
 }

@@ -59,7 +59,6 @@ type Session struct {
 	toldBackups bool        // what a Change has told of
 	expired     core.Time   // when the queue was last searched for old packets
 	memories    [core.MaxLinks]memory
-	pasts       [core.MaxLinks]past
 
 	now      core.Time // of the call under way
 	wake     core.Time // when the scheduler wants to be asked again
