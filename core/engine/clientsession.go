@@ -4,14 +4,12 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/control"
-	"github.com/multilink-vpn/multilink/core/netmon"
 	"github.com/multilink-vpn/multilink/core/session"
 )
 
@@ -126,73 +124,26 @@ func (s *clientSession) fromSelf(packets []core.Packet) []core.Packet {
 	return kept
 }
 
-// runner is a link that is being run.
-type runner struct {
-	link *clientLink
-	stop context.CancelFunc
-	done chan struct{}
-}
-
 // keep has a link over every usable interface until ctx ends or the session is
 // over; then it returns on which interface the server said so.
 func (c *Client) keep(ctx context.Context, s *clientSession, first *clientLink, conn *connection) string {
 	// Links outlive ctx for a moment, to say goodbye.
 	all, stopAll := context.WithCancel(context.WithoutCancel(ctx))
-	running := make(map[string]*runner)
-	start := func(link *clientLink, conn *connection, after <-chan struct{}) {
-		one, stop := context.WithCancel(all)
-		r := &runner{link: link, stop: stop, done: make(chan struct{})}
-		running[link.name] = r
-		c.setRunning(link, true)
-		go func() {
-			defer close(r.done)
-			if after != nil {
-				<-after // two of one interface do not overlap
-			}
-			link.run(one, s, conn)
-		}()
-	}
+	links := runners{client: c, session: s, all: all, running: make(map[string]*runner)}
 	defer func() {
 		stopAll()
-		for _, r := range running {
-			<-r.done
-			c.setRunning(r.link, false)
-		}
+		links.wait()
 	}()
-	start(first, conn, nil)
+	links.start(first, conn, nil)
 	for {
-		usable := c.candidates("")
-		for name, r := range running {
-			if !slices.ContainsFunc(usable, func(i netmon.Interface) bool { return i.Name == name }) {
-				r.stop()
-				<-r.done
-				c.setRunning(r.link, false)
-				delete(running, name)
-			}
-		}
-		for _, ifc := range usable {
-			r := running[ifc.Name]
-			switch {
-			case r == nil:
-				if link := c.link(ifc); link != nil {
-					start(link, nil, nil)
-				}
-			case r.link.moved(ifc):
-				c.log.Info("address changed", "link", ifc.Name, "addresses", slices.Concat(ifc.Addrs4, ifc.Addrs6))
-				r.stop()
-				start(c.link(ifc), nil, r.done)
-			case r.link.changed(ifc):
-				c.link(ifc)
-				poke(r.link.kick)
-			}
-		}
+		links.follow(c.candidates(""))
 		select {
 		case <-c.wake:
 		case <-s.over:
 			return s.overBy
 		case <-ctx.Done():
 			c.ending.Store(true)
-			c.sayGoodbye(running)
+			c.sayGoodbye(links.running)
 			return ""
 		}
 	}
