@@ -141,6 +141,9 @@ func (q *Queue) bucket(p *packet.Packet) *bucket {
 	return q.buckets[id]
 }
 
+// outer is the length of what waits as links count it.
+func (b *bucket) outer() int { return b.bytes + b.len()*wire.Overhead }
+
 func (b *bucket) compact() {
 	if b.head > 64 && b.head*2 >= len(b.packets) {
 		n := copy(b.packets, b.packets[b.head:])
@@ -283,12 +286,13 @@ func (q *Queue) Len() int {
 	return q.turn().len()
 }
 
-// Bytes is the number of bytes of the bucket whose turn it is.
+// Bytes is the number of bytes that the bucket whose turn it is will take on a
+// link: small packets, such as acknowledgements, are twice as long there.
 func (q *Queue) Bytes() int {
 	if !q.Waiting() {
 		return 0
 	}
-	return q.turn().bytes
+	return q.turn().outer()
 }
 
 // At returns the i-th waiting packet of the bucket whose turn it is, as a
@@ -306,7 +310,7 @@ func (q *Queue) At(i int) sched.Packet {
 // all packets as equally long: near enough for a scheduler, and free of a walk.
 func (q *Queue) Find(offset int) int {
 	b := q.turn()
-	return min(int(int64(offset)*int64(b.len())/int64(max(1, b.bytes))), b.len()-1)
+	return min(int(int64(offset)*int64(b.len())/int64(max(1, b.outer()))), b.len()-1)
 }
 
 // LastSequence is the highest sequence of a bucket that a link took first. One

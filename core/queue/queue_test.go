@@ -239,3 +239,19 @@ func TestRunOfOneFlow(t *testing.T) {
 		}
 	}
 }
+
+// What waits is counted as links count it: with the tunnel's overhead.
+func TestBytesAreTheLinks(t *testing.T) {
+	q, pool := New(1<<20), packet.NewPool(100)
+	for range 10 {
+		p := pool.Get()
+		p.Data = p.Data[:52]
+		q.Push(1, p, Conditions{})
+	}
+	if want := 10 * (52 + wire.Overhead); q.Bytes() != want {
+		t.Errorf("%d bytes, want %d", q.Bytes(), want)
+	}
+	if i := q.Find(5 * (52 + wire.Overhead)); i != 5 {
+		t.Errorf("the packet at half of the bytes is %d, want 5", i)
+	}
+}

@@ -132,6 +132,29 @@ func (r *ring) skip(out Sink) uint64 {
 	return gone
 }
 
+// stepOver gives up the gap at next up to the first sequence that passed, of
+// which there must be one, and returns the gap's length.
+func (r *ring) stepOver(out Sink) uint64 {
+	first := r.next
+	for s := r.slot(r.next); s.p == nil && !s.passed; s = r.slot(r.next) {
+		r.next++
+	}
+	gone := uint64(r.next - first)
+	r.advance(out)
+	return gone
+}
+
+// missing is how many sequences before seq did not come; nothing may be held.
+func (r *ring) missing(seq uint32) uint64 {
+	n := uint64(seq - r.next)
+	for i := range r.slots {
+		if r.slots[i].passed {
+			n--
+		}
+	}
+	return n
+}
+
 func inner(p *packet.Packet) core.Packet {
 	return core.Packet{Data: p.Data, Partial: p.Header.Flags&wire.Partial != 0}
 }

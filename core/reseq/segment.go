@@ -24,6 +24,9 @@ type segment struct {
 	syn, rst bool
 }
 
+// pure tells whether a segment is an acknowledgement and nothing else.
+func (s *segment) pure() bool { return s.seq == s.end && !s.rst }
+
 // parseSegment reads a TCP packet over IPv4 or IPv6. ok is false for anything
 // else: fragments, extension headers and lengths that contradict each other
 // included.

@@ -51,7 +51,7 @@ func (s *stream) wait(e *Env, seq uint32, a *Arrival, out Sink) {
 		if s.held == 0 {
 			// A jump further than the ring reaches: the peer began anew, or
 			// lost more than could be put in order.
-			s.stats.GapsSkipped += uint64(seq - s.next)
+			s.stats.GapsSkipped += s.missing(seq)
 			clear(s.slots)
 			out.Deliver(a.Packet, nil)
 			s.next = seq + 1

@@ -67,13 +67,14 @@ type Packet struct {
 // Queue is the backlog of the flow whose turn it is, in its order. (Flows that
 // share a bucket count as one.)
 type Queue interface {
-	// Len and Bytes are the packets and bytes waiting.
+	// Len and Bytes are the packets and bytes waiting; bytes as links count them,
+	// with what the tunnel adds to each packet.
 	Len() int
 	Bytes() int
 	// At returns the i-th waiting packet, from 0.
 	At(i int) Packet
-	// Find returns the index of the packet at a byte offset from the head, at
-	// most Len()-1.
+	// Find returns the index of the packet at an offset from the head, in the
+	// bytes that Bytes counts, at most Len()-1.
 	Find(offset int) int
 	// LastSequence is the highest sequence of a bucket that a link has
 	// carried first; ok is false when it carried none.
