@@ -51,7 +51,6 @@ type bucket struct {
 	listed   bool   // in fresh or old of its class
 	sequence uint32 // of the next packet; 16 bits of it are sent
 	signal   signal
-	load     load // what it got lately
 }
 
 func (b *bucket) len() int { return len(b.packets) - b.head }
@@ -118,7 +117,6 @@ func (q *Queue) Push(now core.Time, p *packet.Packet, c Conditions) Verdict {
 	p.Header.Bucket = b.id
 	p.Header.BucketSequence = uint16(b.sequence)
 	b.sequence++
-	b.load.add(now, len(p.Data))
 	b.compact()
 	if b.id != wire.Unordered {
 		q.list(b)
@@ -302,7 +300,7 @@ func (q *Queue) At(i int) sched.Packet {
 	p := b.packets[b.head+i]
 	return sched.Packet{
 		Len: len(p.Data), Flow: p.Flow, Bucket: p.Header.Bucket,
-		Sequence: p.Header.BucketSequence, Since: p.Since, Sparse: b.load.sparse(),
+		Sequence: p.Header.BucketSequence, Since: p.Since,
 	}
 }
 

@@ -18,8 +18,7 @@ import (
 // with pacing at the links' own rates and late binding; docs/schedulers.md has
 // the reasons and the figures.
 type earliest struct {
-	order  []arrival // scratch
-	copies copies
+	order []arrival // scratch
 }
 
 // arrival is a link with the time after which what it takes has arrived.
@@ -51,9 +50,6 @@ func (s *earliest) Pick(v *View) (Choice, core.Time, bool) {
 			continue
 		}
 		if i, ok := s.index(v, a, head); ok {
-			if o := s.second(v, a, v.Queue.At(i)); o != nil {
-				return Choice{From: i, Count: 1, Links: Of(l.ID, o.ID)}, 0, true
-			}
 			return Choice{From: i, Count: burst(l), Links: Of(l.ID)}, 0, true
 		}
 	}

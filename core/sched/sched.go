@@ -61,7 +61,6 @@ type Packet struct {
 	Bucket   uint8  // flow bucket, within which Sequence counts
 	Sequence uint16
 	Since    core.Time // when it came
-	Sparse   bool      // its bucket got little of late: a copy costs next to nothing
 }
 
 // Queue is the backlog of the flow whose turn it is, in its order. (Flows that

@@ -10,7 +10,6 @@ import (
 // backlog is a queue of equal packets of one bucket.
 type backlog struct {
 	n, size int
-	sparse  bool
 	first   uint16
 	carried map[core.LinkID]uint16
 }
@@ -18,7 +17,7 @@ type backlog struct {
 func (b *backlog) Len() int   { return b.n }
 func (b *backlog) Bytes() int { return b.n * b.size }
 func (b *backlog) At(i int) Packet {
-	return Packet{Len: b.size, Bucket: 1, Sequence: b.first + uint16(i), Sparse: b.sparse}
+	return Packet{Len: b.size, Bucket: 1, Sequence: b.first + uint16(i)}
 }
 func (b *backlog) Find(offset int) int { return min(offset/b.size, b.n-1) }
 func (b *backlog) LastSequence(id core.LinkID, _ uint8) (uint16, bool) {

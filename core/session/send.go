@@ -168,9 +168,6 @@ func (s *Session) dispatch(c sched.Choice, out *Output) int {
 		if s.cfg.Send.Equalize == EqualizeAuto {
 			s.equal.note(p.Header.Bucket, len(p.Data))
 		}
-		if c.Links&(c.Links-1) != 0 {
-			s.counters.Copies++
-		}
 		open = s.sendOn(c.Links, p, out)
 	}
 	s.refreshAll(c.Links)

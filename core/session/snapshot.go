@@ -111,7 +111,6 @@ type Counters struct {
 	// calls may take no more of the links.
 	CallsCapped  uint64 `json:"calls_capped"`
 	CallCopies   uint64 `json:"call_copies"`   // packets of calls sent on a second link too
-	Copies       uint64 `json:"copies"`        // packets that the scheduler sent on more than one link
 	FlowsEvicted uint64 `json:"flows_evicted"` // displaced in the full table of flows
 
 	Reordered    uint64 `json:"reordered"`     // arrived out of order
