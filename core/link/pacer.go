@@ -80,6 +80,15 @@ func (s *Sender) Open(now core.Time) (bool, core.Time) {
 	return next <= now, next
 }
 
+// Ahead is how long the pacer needs for what has left, which a datagram that
+// leaves past it waits for in the link's queue, or is lost where that is short.
+func (s *Sender) Ahead(now core.Time) time.Duration {
+	if s.window.off {
+		return 0
+	}
+	return max(0, s.pacer.next.Sub(now))
+}
+
 // Limited notes that packets are waiting though the link may carry data: it is
 // its window or pacer, not a lack of packets, that holds them back.
 func (s *Sender) Limited() {

@@ -126,7 +126,8 @@ func (w *window) inVain(now core.Time) {
 // steer moves the pace of a link with a shallow queue by what is lost.
 func (w *window) steer(now core.Time, s *Sender) {
 	h := &w.shallow
-	if w.round.least-s.baseDelay() > w.target(s)*5/4 {
+	// What swings here is the short queue itself: it is no jitter.
+	if w.round.least-s.emptyDelay(s.delay.idle) > w.target(s)*5/4 {
 		h.active = false // there is room for a queue now
 		return
 	}
@@ -146,7 +147,8 @@ func (w *window) steer(now core.Time, s *Sender) {
 	case w.rest > 0:
 		w.rest--
 		h.acked, h.lost = 0, 0
-	case !w.held && !w.limited:
+	case !w.held && !w.limited, h.pace > flatGrowth*w.rate:
+		// The pacer is not what bounds what is delivered.
 	case near > 1-shallowNear && near < 1+shallowNear:
 		h.pace *= 1 + shallowCreep
 	default:

@@ -233,7 +233,8 @@ func (w *window) recentLeast() time.Duration {
 
 // start doubles the window each round trip until a queue or loss shows.
 func (w *window) start(now core.Time, s *Sender, r *sample, queue, target time.Duration) {
-	if w.busy || w.held {
+	// A window that is not half used was not what held the link back (RFC 7661).
+	if (w.busy || w.held) && 2*(s.inFlight+r.acked+r.lost) > w.size {
 		w.size += r.acked
 	}
 	w.peak = max(w.peak, w.recentRate())
@@ -251,7 +252,7 @@ func (w *window) endStart(now core.Time, s *Sender, target time.Duration) {
 	// last moments still holds the gaps between the bursts of smaller windows.
 	w.starting = false
 	w.size = max(minWindow, w.fill(w.peak, s, target))
-	w.rate = max(w.rate, w.peak)
+	w.rate = w.peak
 	w.lastCut = now
 	w.newRound(now, s)
 }
@@ -323,11 +324,17 @@ func (w *window) takeRate(rate float64) {
 	case w.shallow.trying: // slow on purpose
 	case w.limited && w.starting:
 		w.rate = max(w.rate, rate)
-	case w.limited, w.held && w.shallow.active:
+	case w.limited, w.held && (w.shallow.active || w.losing()):
 		w.rate += (rate - w.rate) / 4
 	case rate > w.rate:
 		w.rate += (rate - w.rate) / 2
 	}
+}
+
+// losing tells whether a good part of the round was lost: what came is what the
+// link can do, though its window has room.
+func (w *window) losing() bool {
+	return float64(w.round.lost) > suspectLoss*float64(w.round.acked+w.round.lost)
 }
 
 func (w *window) adjust(now core.Time, s *Sender) {

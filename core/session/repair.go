@@ -43,7 +43,7 @@ func (s *Session) worthRepair(p *packet.Packet, part wire.Part, srtt time.Durati
 
 func (s *Session) resend(lostOn *linkState, lost link.Lost, out *Output) {
 	p := lost.Held
-	best := s.earliest(nil, nil)
+	best := s.repairer(nil)
 	if best == nil {
 		s.strand(p)
 		return
@@ -55,11 +55,20 @@ func (s *Session) resend(lostOn *linkState, lost link.Lost, out *Output) {
 	s.counters.Retransmitted++
 	s.sendPacket(best, p, h, lost.Part, out)
 	if best.tx.Estimate().Loss > doubleLoss || p.Tries > 1 {
-		if second := s.earliest(best, nil); second != nil {
+		if second := s.repairer(best); second != nil {
 			s.counters.Retransmitted++
 			s.sendPacket(second, p, h, lost.Part, out)
 		}
 	}
+}
+
+// repairer is the link, other than except, on which a repair arrives first. It
+// leaves past the pacer and meets what the pacer let go too early: a queue that
+// is short, and lost the packet, would lose it again.
+func (s *Session) repairer(except *linkState) *linkState {
+	return s.least(except, func(l *linkState) time.Duration {
+		return s.lateness(l) + l.tx.Ahead(s.now)
+	})
 }
 
 // maxGaps bounds the losses per link whose repair is awaited.

@@ -121,31 +121,44 @@ func (s *Session) reporter(about *linkState) *linkState {
 // earliest returns the usable link on which a packet sent now arrives first,
 // other than except; favourite wins unless it is later by the hysteresis.
 func (s *Session) earliest(except, favourite *linkState) *linkState {
+	return s.least(except, func(l *linkState) time.Duration {
+		if l == favourite {
+			return s.lateness(l) - ackHysteresis
+		}
+		return s.lateness(l)
+	})
+}
+
+// least returns the usable link, other than except, that is least late.
+func (s *Session) least(except *linkState, late func(*linkState) time.Duration) *linkState {
 	var best *linkState
 	var least time.Duration
 	for _, l := range s.order {
 		if l == except || !l.usable() {
 			continue
 		}
-		e := l.tx.Estimate()
-		t := e.Delay + 2*e.Jitter + time.Duration(e.Loss*float64(lossPenalty))
-		if l.health == suspect {
-			t += time.Second
-		}
-		if l.streaming() {
-			t += streamPenalty
-		}
-		if s.reserved(l) {
-			t += reservedPenalty
-		}
-		if l == favourite {
-			t -= ackHysteresis
-		}
-		if best == nil || t < least {
+		if t := late(l); best == nil || t < least {
 			best, least = l, t
 		}
 	}
 	return best
+}
+
+// lateness is when a packet sent now on a link arrives, with what is uncertain
+// about it. It holds the unknown constant of all one-way delays.
+func (s *Session) lateness(l *linkState) time.Duration {
+	e := l.tx.Estimate()
+	t := e.Delay + 2*e.Jitter + time.Duration(e.Loss*float64(lossPenalty))
+	if l.health == suspect {
+		t += time.Second
+	}
+	if l.streaming() {
+		t += streamPenalty
+	}
+	if s.reserved(l) {
+		t += reservedPenalty
+	}
+	return t
 }
 
 // appendDelays tells the peer how far apart in time packets may arrive.
