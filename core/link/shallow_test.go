@@ -3,6 +3,8 @@ package link
 import (
 	"testing"
 	"time"
+
+	"github.com/multilink-vpn/multilink/core"
 )
 
 // TestWindowOnShallowQueues: a link whose queue is shorter than the one aimed at
@@ -35,5 +37,54 @@ func TestWindowOnShallowQueues(t *testing.T) {
 		if share < c.least || lost > c.most {
 			t.Errorf("%s: %.3f of the rate, want at least %.2f; lost %.3f, want at most %.2f", c.name, share, c.least, lost, c.most)
 		}
+	}
+}
+
+// TestRateOfLossyLink: what was guessed before anything was delivered is
+// forgotten, though the window of a link that drops what is too much never
+// fills.
+func TestRateOfLossyLink(t *testing.T) {
+	b := newBottleneck(1.07*mbit, 2*time.Millisecond)
+	b.queue, b.step = 12*time.Millisecond, 100*time.Microsecond
+	b.saturate(5 * time.Second)
+	if got := b.s.Estimate().Rate / b.rate; got < 0.7 || got > 1.3 {
+		t.Errorf("believed to have %.2f of its rate", got)
+	}
+}
+
+// TestPaceFollowsDelivery: the pace of a shallow queue does not rise on traffic
+// that does not fill the link.
+func TestPaceFollowsDelivery(t *testing.T) {
+	b := newBottleneck(40.6*mbit, 24*time.Millisecond)
+	b.queue, b.step = 7*time.Millisecond, 100*time.Microsecond
+	b.saturate(10 * time.Second)
+	if !b.s.window.shallow.active {
+		t.Fatal("the queue is not known to be shallow")
+	}
+	b.offer(b.rate/4, 20*time.Second)
+	if most := 1.5 * b.rate; b.s.window.shallow.pace > most {
+		t.Errorf("a pace of %.1f times the rate", b.s.window.shallow.pace/b.rate)
+	}
+}
+
+// TestStartOfIdleTraffic: bursts far below the window do not make it grow.
+func TestStartOfIdleTraffic(t *testing.T) {
+	const burst = 24 * segment
+	b := newBottleneck(50*mbit, 20*time.Millisecond)
+	for range 200 {
+		for range burst / segment {
+			for open, _ := b.s.Open(b.now); !open; open, _ = b.s.Open(b.now) {
+				b.s.Limited()
+				b.deliver()
+				b.now += core.Time(b.step)
+			}
+			b.send()
+		}
+		for end := b.now.Add(60 * time.Millisecond); b.now < end; b.now += core.Time(b.step) {
+			b.deliver()
+		}
+	}
+	if got := b.s.Estimate().Window; got > startWindow+2*burst {
+		t.Errorf("bursts of %d bytes, a window of %d", burst, got)
 	}
 }
