@@ -30,12 +30,13 @@
 //
 // gVisor works in goroutines. They are kept in step by running everything on
 // one processor and yielding until they have nothing left to do after each
-// event: a process that calls New must have set runtime.GOMAXPROCS(1) before.
-// Exec takes care of that by running a simulation in a process of its own.
+// event (steady.go says how): a process that calls New must have set
+// runtime.GOMAXPROCS(1) before. Exec takes care of that by running a simulation
+// in a process of its own.
 //
 // The files: simulation.go is what all is part of, loop.go goes from event to
-// event, clock.go has the time, stage.go and link.go the links, end.go the two ends of the tunnel; machine.go and socket.go
-// are the hosts with their TCP, topology.go says how they are connected;
+// event, clock.go has the time, stage.go and link.go the links, end.go the two
+// ends of the tunnel; machine.go and socket.go are the hosts with their TCP, topology.go says how they are connected;
 // traffic.go with bulk.go, datagrams.go, phones.go, echo.go, web.go and names.go
 // makes the traffic; run.go runs a scenario and exec.go does so in a process of
 // its own.

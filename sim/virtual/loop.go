@@ -3,7 +3,6 @@ package virtual
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 )
@@ -17,9 +16,9 @@ func (s *Simulation) RunUntil(ctx context.Context, t time.Duration) error {
 const (
 	// maxStill is how many events may happen at one moment.
 	maxStill = 300_000
-	// lookAtContext is after how many events it is looked whether the
-	// context has ended.
-	lookAtContext = 4096
+	// lookAround is after how many events it is looked whether the context
+	// has ended and memory is to be freed.
+	lookAround = 4096
 )
 
 // run runs until a time of the clock. What happens then is left to the next
@@ -39,8 +38,11 @@ func (s *Simulation) run(ctx context.Context, until int64) error {
 			return fmt.Errorf("%w at %s: %s", ErrStuck, s.Now(), who)
 		}
 		s.clock.advance(at)
-		if s.counters.Events++; s.counters.Events%lookAtContext == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		if s.counters.Events++; s.counters.Events%lookAround == 0 {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			s.collector.run()
 		}
 		s.happen(who)
 		if s.dirty {
@@ -101,18 +103,6 @@ func (s *Simulation) happen(who occurrence) {
 	default:
 		s.stages[who].step()
 	}
-}
-
-// yield lets the goroutines of the TCP stacks run until they have nothing to
-// do. It must follow everything that can wake one of them at once: where this
-// goroutine is preempted is up to the runtime, so nothing that matters may
-// happen between a stack's goroutine being woken and its having run. Once is
-// not enough: the runtime looks at the queue that this goroutine waits in first
-// every 61st time.
-func (s *Simulation) yield() {
-	s.dirty = true
-	runtime.Gosched()
-	runtime.Gosched()
 }
 
 // settle lets the applications work and sends what the stacks put out until

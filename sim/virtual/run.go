@@ -57,9 +57,6 @@ const (
 	progressEvery = 500 * time.Millisecond
 )
 
-// gcPercent trades memory for speed: the packets of a simulation live short.
-const gcPercent = 400
-
 // Check says whether a scenario can run in virtual time. The error is an
 // ErrUnsupported.
 func Check(sc *scenario.Scenario) error {
@@ -98,7 +95,8 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result,
 		seeded.Seed = *o.Seed
 		sc = &seeded
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+	const off = -1
+	defer debug.SetGCPercent(debug.SetGCPercent(off)) // the loop collects
 	r := &runner{options: o}
 	baseline, err := r.baseline(ctx, sc)
 	if err != nil {

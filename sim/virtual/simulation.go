@@ -77,6 +77,9 @@ type Simulation struct {
 	// dirty: a TCP stack may have something to do.
 	dirty bool
 	ready readyList
+	// rested is when the stacks last had nothing to do, in real time.
+	rested    time.Time
+	collector collector
 }
 
 // readyList holds the sockets whose owners are to be called; gVisor's
