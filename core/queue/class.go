@@ -39,15 +39,6 @@ type class struct {
 // different class are never in the same bucket.
 func (q *Queue) SetClasses(on bool) { q.split = on }
 
-// bucketOf is the bucket of a flow.
-func (q *Queue) bucketOf(flow uint32, class uint8) uint8 {
-	if !q.split {
-		return uint8(1 + flow%(wire.Buckets-1))
-	}
-	first := bucketSpace[class]
-	return uint8(first + flow%(bucketSpace[class+1]-first))
-}
-
 // classOf is the class of the flows in a bucket.
 func (q *Queue) classOf(bucket uint8) uint8 {
 	if q.split {

@@ -40,10 +40,13 @@ type Queue struct {
 	carried  [core.MaxLinks]*carried
 }
 
-// bucket is the queue of the flows that share a hash.
+// bucket is the queue of a flow, or of several where there are too many, see
+// bucketOf.
 type bucket struct {
 	id       uint8
-	class    uint8 // of the flows in it; fixed while it is listed
+	flow     uint32    // whose it is
+	at       core.Time // of that flow's last packet
+	class    uint8     // of the flows in it; fixed while it is listed
 	packets  []*packet.Packet
 	head     int
 	bytes    int
@@ -95,7 +98,7 @@ const (
 // bucket may fill as much as is left for the others: so one flow alone gets
 // half of the limit, and never all of it.
 func (q *Queue) Push(now core.Time, p *packet.Packet, c Conditions) Verdict {
-	b := q.bucket(p)
+	b := q.bucket(now, p)
 	if b.bytes+len(p.Data) > q.limit-q.bytes {
 		return Full
 	}
@@ -128,15 +131,11 @@ func (q *Queue) Push(now core.Time, p *packet.Packet, c Conditions) Verdict {
 	return Accepted
 }
 
-func (q *Queue) bucket(p *packet.Packet) *bucket {
-	id := q.bucketOf(p.Flow, p.Class)
+func (q *Queue) bucket(now core.Time, p *packet.Packet) *bucket {
 	if p.Header.Flags&wire.LowLatency != 0 {
-		id = wire.Unordered
+		return q.made(wire.Unordered)
 	}
-	if q.buckets[id] == nil {
-		q.buckets[id] = &bucket{id: id}
-	}
-	return q.buckets[id]
+	return q.bucketOf(now, p.Flow, p.Class)
 }
 
 // outer is the length of what waits as links count it.
