@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"syscall"
 	"time"
@@ -18,7 +19,7 @@ import (
 // Bounds of connecting.
 const (
 	resolveTimeout = 3 * time.Second
-	connectTimeout = 5 * time.Second // for one address, to the Welcome
+	connectTimeout = 5 * time.Second // for each answer of the server, see answered
 	maxAddresses   = 4               // of the server, to try in a row
 )
 
@@ -66,54 +67,87 @@ func (l *clientLink) connect(ctx context.Context, want wanted) (*connection, err
 	return nil, err
 }
 
+// answered does a step of connecting that ends with an answer of the server: a
+// connection, the end of the TLS handshake, the Welcome. Each has
+// connectTimeout, so that a link with a round trip of seconds connects.
+func answered(ctx context.Context, server netip.AddrPort, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout,
+		fmt.Errorf("no answer from the server at %v within %v", server, connectTimeout))
+	defer cancel()
+	if err := step(ctx); err != nil {
+		return causeOf(ctx, err)
+	}
+	return nil
+}
+
 // connectTo connects to one address of the server.
 func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *config.Client, policy config.LinkPolicy, want wanted) (n *connection, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout,
-		fmt.Errorf("no answer from the server at %v within %v", o.Remote, connectTimeout))
-	defer cancel()
 	began := time.Now()
-	nc, err := l.client.deps.dialTCP(ctx, o)
+	var nc net.Conn
+	err = answered(ctx, o.Remote, func(ctx context.Context) (err error) {
+		nc, err = l.client.deps.dialTCP(ctx, o)
+		return err
+	})
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, fmt.Errorf("no server listens on TCP %v (%w)", o.Remote, syscall.ECONNREFUSED)
 	}
 	if err != nil {
-		return nil, causeOf(ctx, err)
+		return nil, err
 	}
-	conn, err := control.Client(ctx, nc, cfg.PrivateKey, cfg.ServerKey)
+	var conn *control.Conn
+	err = answered(ctx, o.Remote, func(ctx context.Context) (err error) {
+		conn, err = control.Client(ctx, nc, cfg.PrivateKey, cfg.ServerKey)
+		return err
+	})
 	if err != nil {
-		return nil, causeOf(ctx, err)
+		return nil, err
+	}
+	hello := control.Hello{
+		Version: control.Version, Software: "multilink " + l.client.opts.Version,
+		LinkID: l.id, LinkName: l.name, Session: want.session, ReceiverIndex: newIndex(),
+		Suites: seal.Names(seal.Preferred(l.client.deps.hasAES())), Strategy: cfg.Strategy, MTU: cfg.TUN.MTU, Rules: receiving(policy),
+	}
+	var welcome control.Welcome
+	err = answered(ctx, o.Remote, func(ctx context.Context) (err error) {
+		welcome, err = want.open(ctx, conn, hello)
+		return err
+	})
+	if err != nil {
+		conn.Close()
+		return nil, err
 	}
 	if want.turn != nil {
-		select {
-		case want.turn <- struct{}{}:
-		case <-ctx.Done():
-			conn.Close()
-			return nil, context.Cause(ctx)
-		}
 		defer func() {
 			if err != nil {
 				<-want.turn
 			}
 		}()
 	}
-	index := newIndex()
-	welcome, err := conn.Open(ctx, control.Hello{
-		Version: control.Version, Software: "multilink " + l.client.opts.Version,
-		LinkID: l.id, LinkName: l.name, Session: want.session, ReceiverIndex: index,
-		Suites: seal.Names(seal.Preferred(l.client.deps.hasAES())), Strategy: cfg.Strategy, MTU: cfg.TUN.MTU, Rules: receiving(policy),
-	})
-	if err != nil {
-		return nil, causeOf(ctx, err)
-	}
 	n = &connection{
 		tcp: nc, control: conn, asked: cfg.Strategy, policy: limits(policy), welcome: welcome, local: o.Listen.Addr(),
 		since: time.Now(), took: time.Since(began),
 	}
-	if err = n.complete(l, o, index); err != nil {
+	if err = n.complete(l, o, hello.ReceiverIndex); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return n, nil
+}
+
+// open says hello when it is its turn, which is given back if it fails.
+func (w wanted) open(ctx context.Context, conn *control.Conn, hello control.Hello) (control.Welcome, error) {
+	if w.turn != nil {
+		select {
+		case w.turn <- struct{}{}:
+		case <-ctx.Done():
+			return control.Welcome{}, ctx.Err()
+		}
+	}
+	welcome, err := conn.Open(ctx, hello)
+	if err != nil && w.turn != nil {
+		<-w.turn
+	}
+	return welcome, err
 }
 
 // complete derives the keys and opens the socket.

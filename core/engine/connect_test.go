@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/netmon"
@@ -70,4 +72,52 @@ func TestResolver(t *testing.T) {
 	if got := ask(newResolver(config.HostPort{Host: "::ffff:192.0.2.1"}, lookup), "bad"); !slices.Equal(got, []netip.Addr{a}) {
 		t.Errorf("an address instead of a name: %v", got)
 	}
+}
+
+// TestAnswered: every answer has its own time, so that three that take four
+// seconds each are enough to connect.
+func TestAnswered(t *testing.T) {
+	server := netip.MustParseAddrPort("192.0.2.1:5410")
+	refused := errors.New("refused")
+	after := func(d time.Duration, err error) func(context.Context) error {
+		return func(ctx context.Context) error {
+			select {
+			case <-time.After(d):
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		steps []func(context.Context) error
+		want  string
+	}{
+		{"slow", []func(context.Context) error{after(4*time.Second, nil), after(4*time.Second, nil), after(4*time.Second, nil)}, ""},
+		{"silent", []func(context.Context) error{after(time.Second, nil), after(6*time.Second, nil)},
+			"no answer from the server at 192.0.2.1:5410 within 5s"},
+		{"refused", []func(context.Context) error{after(time.Second, refused)}, "refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var err error
+				for _, step := range tt.steps {
+					if err = answered(t.Context(), server, step); err != nil {
+						break
+					}
+				}
+				if got := text(err); got != tt.want {
+					t.Errorf("%q, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
