@@ -151,6 +151,11 @@ func (p *product) startAll(ctx context.Context, anyLink bool) error {
 	return p.waitUp(ctx, p.client, "up")
 }
 
+// notUpError says that a program runs, but did not come up in time.
+type notUpError string
+
+func (e notUpError) Error() string { return string(e) }
+
 // waitUp waits until one end says that it is in a state; "" is any.
 func (p *product) waitUp(ctx context.Context, r *role, state string) error {
 	last := "it did not answer"
@@ -171,7 +176,7 @@ func (p *product) waitUp(ctx context.Context, r *role, state string) error {
 			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("the %s is not up after %v: %s\n%s", r.name, upPatience, last, r.process.tail())
+	return notUpError(fmt.Sprintf("the %s is not up after %v: %s\n%s", r.name, upPatience, last, r.process.tail()))
 }
 
 // status asks one end what it is doing. Lists of things with names become maps

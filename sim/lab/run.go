@@ -38,6 +38,7 @@ type run struct {
 	phase  string
 	found  findings
 	broken []string // what no run may pass with
+	notUp  bool     // that it did not come up is among it
 }
 
 // findings are what a run measured.
@@ -164,6 +165,7 @@ func (r *run) startProduct(ctx context.Context) error {
 	}
 	err = p.startAll(ctx, anyLink)
 	if err != nil && ctx.Err() == nil {
+		_, r.notUp = errors.AsType[notUpError](err)
 		r.broke("%v", err)
 	}
 	return ctx.Err()
