@@ -11,8 +11,8 @@ import (
 // that has not answered a challenge, and how often it is challenged.
 const (
 	amplification   = 3
-	challengeEvery  = 250 * time.Millisecond
-	challengeTries  = 8
+	challengeEvery  = 250 * time.Millisecond // at first; from the fourth on twice as long each time
+	challengeTries  = 8                      // within 8.5 s: over a round trip of seconds, too
 	challengeLength = wire.HeaderLen + 1 + 9 + wire.TagLen
 )
 
@@ -65,7 +65,12 @@ func (p *paths) nextTimeout() core.Time {
 	if p.candidate.tries == 0 {
 		return core.Never
 	}
-	return p.candidate.at.Add(challengeEvery)
+	return p.candidate.due()
+}
+
+// due is when the challenge is repeated or given up.
+func (c *candidate) due() core.Time {
+	return c.at.Add(challengeEvery << max(0, c.tries-4))
 }
 
 // arrived learns from where an authentic datagram came. newest says that no
@@ -115,7 +120,7 @@ func (s *Session) challenge(l *linkState, path core.Path, received int, out *Out
 // end.
 func (s *Session) challengeAgain(l *linkState, out *Output) {
 	c := &l.paths.candidate
-	if c.tries == 0 || s.now < c.at.Add(challengeEvery) {
+	if c.tries == 0 || s.now < c.due() {
 		return
 	}
 	if c.tries >= challengeTries {
