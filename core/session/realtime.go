@@ -120,11 +120,7 @@ func (s *Session) quickest(except *linkState) *linkState {
 // with what is uncertain about it.
 func (s *Session) latency(l *linkState) time.Duration {
 	e := l.tx.Estimate()
-	t := e.Recent + 2*e.Jitter + time.Duration(e.Loss*float64(lossPenalty))
-	if l.health == suspect {
-		t += suspectPenalty
-	}
-	return t
+	return e.Recent + l.doubt(&e)
 }
 
 // follow notes whether the peer sends a flow with low latency.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/link"
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
@@ -148,15 +149,22 @@ func (s *Session) least(except *linkState, late func(*linkState) time.Duration) 
 // about it. It holds the unknown constant of all one-way delays.
 func (s *Session) lateness(l *linkState) time.Duration {
 	e := l.tx.Estimate()
-	t := e.Delay + 2*e.Jitter + time.Duration(e.Loss*float64(lossPenalty))
-	if l.health == suspect {
-		t += time.Second
-	}
+	t := l.doubt(&e) + e.Delay
 	if l.streaming() {
 		t += streamPenalty
 	}
 	if s.reserved(l) {
 		t += reservedPenalty
+	}
+	return t
+}
+
+// doubt is what a delay of a link is taken longer for: its jitter, its loss, and
+// that it has gone silent. e is its estimate.
+func (l *linkState) doubt(e *link.Estimate) time.Duration {
+	t := 2*e.Jitter + time.Duration(e.Loss*float64(lossPenalty))
+	if l.health == suspect {
+		t += suspectPenalty
 	}
 	return t
 }
