@@ -29,9 +29,9 @@ const spacePrefix = "mle-"
 
 // ownPrefix begins the names of this suite's namespaces.
 func ownPrefix() (string, error) {
-	start, ok := processStart(os.Getpid())
-	if !ok {
-		return "", errors.New("/proc does not tell when this process started")
+	start, err := nsdo.ProcessStart(os.Getpid())
+	if err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("%s%d-%d-", spacePrefix, os.Getpid(), start), nil
 }
@@ -49,7 +49,7 @@ func sweep() error {
 			continue
 		}
 		fmt.Printf("removing %s, which a suite left that was killed\n", name)
-		errs = append(errs, killInside(path), nsdo.Delete(name))
+		errs = append(errs, killInside(name), nsdo.Delete(name))
 	}
 	return errors.Join(errs...)
 }
@@ -66,54 +66,23 @@ func orphaned(name string) bool {
 	if err != nil || err2 != nil {
 		return false
 	}
-	start, ok := processStart(pid)
-	return !ok || start != started
-}
-
-// processStart returns when a process started; false when it has ended.
-func processStart(pid int) (uint64, bool) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, false
-	}
-	// The second field is a name in brackets and may hold anything.
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return 0, false
-	}
-	start, err := strconv.ParseUint(fields[19], 10, 64)
-	return start, err == nil
+	start, err := nsdo.ProcessStart(pid)
+	return err != nil || start != started
 }
 
 // killInside kills the processes in a network namespace and waits until they
 // are gone.
-func killInside(path string) error {
-	var want unix.Stat_t
-	if err := unix.Stat(path, &want); err != nil {
-		return err
-	}
+func killInside(space string) error {
 	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		inside, err := filepath.Glob("/proc/[0-9]*/ns/net")
-		if err != nil {
-			return err
-		}
-		left := 0
-		for _, ns := range inside {
-			var got unix.Stat_t
-			pid, err := strconv.Atoi(strings.Split(ns, "/")[2])
-			if err != nil || pid == os.Getpid() || unix.Stat(ns, &got) != nil || got.Ino != want.Ino || got.Dev != want.Dev {
-				continue // gone since, or elsewhere
-			}
-			if _, alive := processStart(pid); alive {
-				left++
-				_ = unix.Kill(pid, unix.SIGKILL)
-			}
-		}
-		if left == 0 {
+		left := nsdo.Inside(space)
+		if len(left) == 0 {
 			return nil
 		}
 		if time.Now().After(limit) {
-			return fmt.Errorf("%d processes in %s do not end", left, path)
+			return fmt.Errorf("%d processes in %s do not end", len(left), space)
+		}
+		for _, pid := range left {
+			_ = unix.Kill(pid, unix.SIGKILL) // gone since: fine
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func (m *manifest) folder() string { return filepath.Join(runDir, m.ID) }
 // newManifest announces a run of so many links by this process, and makes its
 // folder.
 func newManifest(n names, scenario string, links int) (*manifest, error) {
-	start, err := processStart(os.Getpid())
+	start, err := nsdo.ProcessStart(os.Getpid())
 	if err != nil {
 		return nil, err
 	}
@@ -63,14 +64,14 @@ func newManifest(n names, scenario string, links int) (*manifest, error) {
 
 // orphaned says whether the process that made it is gone.
 func (m *manifest) orphaned() bool {
-	start, err := processStart(m.PID)
+	start, err := nsdo.ProcessStart(m.PID)
 	return err != nil || start != m.Start
 }
 
 // clear removes everything the manifest names, then the manifest. What is gone
 // already is no error.
 func (m *manifest) clear() error {
-	err := killRun(m.ID)
+	err := m.killProcesses()
 	for _, name := range m.Namespaces {
 		err = errors.Join(err, nsdo.Delete(name))
 	}
@@ -128,35 +129,14 @@ func readManifest(file string) (*manifest, error) {
 	return m, nil
 }
 
-// processStart returns when a process started, in ticks since boot
-// (proc_pid_stat(5), field 22): with its PID it names a process for good. A
-// process that has ended and only waits for its parent to notice is none.
-func processStart(pid int) (uint64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The second field is a name in brackets and may hold anything.
-	_, after, found := strings.Cut(string(text[max(0, strings.LastIndexByte(string(text), ')')):]), ") ")
-	fields := strings.Fields(after)
-	const stateField, startField = 0, 19 // the third and the 22nd, counted from the third
-	if !found || len(fields) <= startField {
-		return 0, fmt.Errorf("/proc/%d/stat: no start time", pid)
-	}
-	if state := fields[stateField]; state == "Z" || state == "X" {
-		return 0, fmt.Errorf("process %d has ended", pid)
-	}
-	return strconv.ParseUint(fields[startField], 10, 64)
-}
-
 // killPatience bounds the wait for killed processes to be gone.
 const killPatience = 5 * time.Second
 
-// killRun kills the processes of a run that outlived the one that started
-// them. They are known by their environment.
-func killRun(id string) error {
+// killProcesses kills the processes of a run that outlived the one that started
+// them.
+func (m *manifest) killProcesses() error {
 	for limit := time.Now().Add(killPatience); ; time.Sleep(20 * time.Millisecond) {
-		left := processesOf(id)
+		left := m.processes()
 		if len(left) == 0 {
 			return nil
 		}
@@ -169,9 +149,15 @@ func killRun(id string) error {
 	}
 }
 
-// processesOf lists the processes, other than this one, whose environment
-// names a run.
-func processesOf(id string) []int {
+// processes lists the processes, other than this one, that belong to the run:
+// their environment names it. One in a namespace of the run that has no
+// environment belongs to it too: the kernel shows a program's environment only
+// a moment after it has let its parent go on.
+func (m *manifest) processes() []int {
+	var inside []int
+	for _, name := range m.Namespaces {
+		inside = append(inside, nsdo.Inside(name)...)
+	}
 	entries, _ := os.ReadDir("/proc")
 	var list []int
 	for _, e := range entries {
@@ -183,11 +169,9 @@ func processesOf(id string) []int {
 		if err != nil {
 			continue
 		}
-		for variable := range strings.SplitSeq(string(environment), "\x00") {
-			if variable == runVariable+"="+id {
-				list = append(list, pid)
-				break
-			}
+		marked := slices.Contains(strings.Split(string(environment), "\x00"), runVariable+"="+m.ID)
+		if marked || len(environment) == 0 && slices.Contains(inside, pid) {
+			list = append(list, pid)
 		}
 	}
 	return list

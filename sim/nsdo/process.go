@@ -1,0 +1,53 @@
+package nsdo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// ProcessStart returns when a process started, in ticks since boot
+// (proc_pid_stat(5), field 22): with its PID it names a process for good. A
+// process that has ended and only waits for its parent to notice is none.
+func ProcessStart(pid int) (uint64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The second field is a name in brackets and may hold anything.
+	_, after, found := strings.Cut(string(text[max(0, strings.LastIndexByte(string(text), ')')):]), ") ")
+	fields := strings.Fields(after)
+	const stateField, startField = 0, 19 // the third and the 22nd, counted from the third
+	if !found || len(fields) <= startField {
+		return 0, fmt.Errorf("/proc/%d/stat: no start time", pid)
+	}
+	if state := fields[stateField]; state == "Z" || state == "X" {
+		return 0, fmt.Errorf("process %d has ended", pid)
+	}
+	return strconv.ParseUint(fields[startField], 10, 64)
+}
+
+// Inside lists the processes in the network namespace of that name, other than
+// the calling one; none if there is no such namespace. A process is in it from
+// before it runs its program.
+func Inside(name string) []int {
+	space, err := os.Stat(filepath.Join(folder, name))
+	if err != nil {
+		return nil
+	}
+	spaces, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+	var list []int
+	for _, path := range spaces {
+		of, err := os.Stat(path)
+		if err != nil || !os.SameFile(of, space) {
+			continue // ended since, or elsewhere
+		}
+		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+		if err == nil && pid != os.Getpid() {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
