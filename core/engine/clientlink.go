@@ -350,6 +350,7 @@ func (n *connection) config(l *clientLink) session.LinkConfig {
 		PeerIndex: n.welcome.ReceiverIndex,
 		Path:      core.Path{Local: n.local, Remote: n.server},
 		Stream:    true,
+		RoundTrip: n.took / answersToConnect,
 		Policy:    sending(n.policy),
 	}
 }

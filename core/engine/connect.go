@@ -21,6 +21,9 @@ const (
 	resolveTimeout = 3 * time.Second
 	connectTimeout = 5 * time.Second // for each answer of the server, see answered
 	maxAddresses   = 4               // of the server, to try in a row
+	// answersToConnect is how many answers of the server are waited for one after
+	// the other: to the TCP SYN, to the ClientHello, to the Hello.
+	answersToConnect = 3
 )
 
 // wanted is the session that a link is to be part of.

@@ -321,7 +321,7 @@ func (s *Sender) Trim() {
 // also when nothing later arrived to prove it.
 const (
 	tailSlack   = 60 * time.Millisecond
-	tailUnknown = 3 * time.Second
+	tailUnknown = 10 * time.Second // twice what a connection's answers may take
 )
 
 func (s *Sender) tailAge() time.Duration {

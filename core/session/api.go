@@ -26,6 +26,8 @@
 package session
 
 import (
+	"time"
+
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/seal"
 )
@@ -96,7 +98,10 @@ type LinkConfig struct {
 	// Stream says that the driver can carry the link's datagrams over its
 	// control connection, which a client does where UDP does not get through.
 	Stream bool
-	Policy Policy
+	// RoundTrip is what answers over the control connection took; 0: not known. A
+	// client waits accordingly for the first over UDP.
+	RoundTrip time.Duration
+	Policy    Policy
 }
 
 // Output is what the driver has to do after a call. The session resets it

@@ -15,7 +15,8 @@ import (
 
 // Timing of the way out and back.
 const (
-	blockedAsked = 3 * time.Second         // silent while an answer is owed
+	blockedAsked = 3 * time.Second         // silent while an answer is owed, at least
+	blockedMost  = 12 * time.Second        // the same at most, however long a round trip takes
 	blockedIdle  = 6500 * time.Millisecond // silent although the peer probes every two seconds
 	streamEvery  = time.Second             // between challenges over the control connection
 	udpEvery     = 5 * time.Second         // between those over UDP, at first
@@ -38,10 +39,21 @@ type fallback struct {
 	asked   core.Time     // when the other way was last tried
 	wait    time.Duration // until UDP is tried again
 	blocked core.Time     // when UDP was last given up; 0: never
+	trip    time.Duration // a round trip of the control connection, which UDP's is not known before
 }
 
 // streaming tells whether the link's datagrams take its control connection.
 func (l *linkState) streaming() bool { return l.paths.current.Stream }
+
+// patience is how long an answer that is owed may take: a path of seconds is not
+// a blocked one.
+func (l *linkState) patience() time.Duration {
+	trip := l.fallback.trip
+	if e := l.tx.Estimate(); e.Known {
+		trip = e.SRTT
+	}
+	return min(max(blockedAsked, 2*trip), blockedMost)
+}
 
 // blockedAt is when the silence on UDP is too long. A link that receives and is
 // not answered is of use beside others that report what it received; where there
@@ -49,7 +61,7 @@ func (l *linkState) streaming() bool { return l.paths.current.Stream }
 func (s *Session) blockedAt(l *linkState) core.Time {
 	limit := blockedIdle
 	if l.health != up || l.tx.Silence(s.now) > 0 {
-		limit = blockedAsked
+		limit = l.patience()
 	}
 	heard := l.rx.LastReceived()
 	if l.health == down && !s.datagrams() {

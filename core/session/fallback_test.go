@@ -149,3 +149,42 @@ func TestDeadLinkStaysWithUDP(t *testing.T) {
 	w.run(20 * time.Second)
 	w.wantTransports("dead", "udp down", "udp up", "udp down", "udp up")
 }
+
+// TestLongRoundTripIsNotBlocked: a link alone whose answers take seconds carries
+// data over UDP, from the beginning and also after it was idle; when its UDP is
+// blocked it still takes the other way.
+func TestLongRoundTripIsNotBlocked(t *testing.T) {
+	for _, trip := range []time.Duration{time.Second, 3200 * time.Millisecond, 4900 * time.Millisecond} {
+		w := newWorld(t, wholeStrategy, "flow")
+		w.roundTrip = trip
+		p := pipe{rate: 20 * mbit, delay: trip / 2}
+		w.link(0, p, p)
+		w.run(2*trip + 3*time.Second)
+		w.wantTransports("after "+trip.String(), "udp up", "udp up")
+		for range 2 {
+			n := w.stream(server, mbit/10, 1400, 10*time.Second)
+			w.run(10*time.Second + 3*trip)
+			if len(w.ends[client].received) < n/2 {
+				t.Errorf("round trip %v: %d of %d packets came", trip, len(w.ends[client].received), n)
+			}
+			w.ends[client].received = nil
+			w.run(time.Minute)
+		}
+		if w.transportChanges(client) > 0 {
+			t.Errorf("round trip %v: taken for a blocked link", trip)
+		}
+		w.blockUDP(true, 0)
+		w.run(blockedMost + 4*trip)
+		w.wantTransports("blocked, "+trip.String(), "tcp up", "tcp up")
+	}
+}
+
+// transportChanges is how often an end has told of another transport.
+func (w *world) transportChanges(i int) (n int) {
+	for _, c := range w.ends[i].changes {
+		if c.Kind == TransportChanged {
+			n++
+		}
+	}
+	return n
+}

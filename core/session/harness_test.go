@@ -22,6 +22,8 @@ type world struct {
 	events eventHeap
 	n      int
 	random *rand.Rand
+	// roundTrip is what links' control connections are said to have taken.
+	roundTrip time.Duration
 }
 
 // end is one of the two sessions and what came out of it.
@@ -137,7 +139,7 @@ func (w *world) link(id core.LinkID, up, down pipe) {
 		w.carryOut(e)
 	}
 	add(w.ends[server], LinkConfig{SendKey: keys.ServerToClient, ReceiveKey: keys.ClientToServer, PeerIndex: 9})
-	add(w.ends[client], LinkConfig{SendKey: keys.ClientToServer, ReceiveKey: keys.ServerToClient, PeerIndex: 7, Path: serverPath, Stream: true})
+	add(w.ends[client], LinkConfig{SendKey: keys.ClientToServer, ReceiveKey: keys.ServerToClient, PeerIndex: 7, Path: serverPath, Stream: true, RoundTrip: w.roundTrip})
 }
 
 // at schedules f.

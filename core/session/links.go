@@ -62,7 +62,7 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 	l.obey(lc.Policy)
 	if !s.cfg.LearnPaths {
 		l.paths.fix(lc.Path)
-		l.fallback = fallback{udp: lc.Path, able: lc.Stream, since: now, wait: udpEvery}
+		l.fallback = fallback{udp: lc.Path, able: lc.Stream, since: now, wait: udpEvery, trip: lc.RoundTrip}
 		if streamed {
 			l.paths.fix(streamPath)
 		}
