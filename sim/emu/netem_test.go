@@ -261,10 +261,10 @@ func TestKernelCountsIPBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	fits, exceeds := make([]byte, 1000-28), make([]byte, 1001-28)
-	if silentAfter(t, conn, to, fits) {
+	if silentAfter(t, conn, to, fits, patience) {
 		t.Error("a packet of the size of the MTU did not pass")
 	}
-	if !silentAfter(t, conn, to, exceeds) {
+	if !silentAfter(t, conn, to, exceeds, time.Second) {
 		t.Error("a packet of one byte more passed")
 	}
 	// A queue of exactly 20 packets of 1000 bytes, at a rate that lets none
@@ -298,18 +298,18 @@ func kernelDrops(t *testing.T, n *netem) uint64 {
 	return s.DropQueue - 1
 }
 
-// silentAfter says whether a datagram stays unanswered.
+// silentAfter says whether a datagram stays unanswered for a while.
 func silentAfter(t *testing.T, conn interface {
 	WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
 	SetReadDeadline(time.Time) error
 	ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error)
-}, to netip.AddrPort, data []byte) bool {
+}, to netip.AddrPort, data []byte, while time.Duration) bool {
 	t.Helper()
 	if _, err := conn.WriteToUDPAddrPort(data, to); err != nil {
 		t.Fatal(err)
 	}
 	buffer := make([]byte, 2048)
-	conn.SetReadDeadline(time.Now().Add(time.Second))
+	conn.SetReadDeadline(time.Now().Add(while))
 	for {
 		n, _, err := conn.ReadFromUDPAddrPort(buffer)
 		if err != nil {

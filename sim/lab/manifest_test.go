@@ -30,7 +30,8 @@ func abandon(t *testing.T, environment func(id string) []string) (*manifest, *ex
 	if err := nsdo.Start(s.ns, cmd, nil); err != nil {
 		t.Fatal(err)
 	}
-	m.Start++ // another process with this PID
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // once it has ended: nothing
+	m.Start++                                    // another process with this PID
 	text, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +65,9 @@ func sweepRemoves(t *testing.T, environment func(id string) []string) {
 	if left := m.processes(); len(left) > 0 {
 		t.Fatalf("processes %v are left", left)
 	}
-	if err := cmd.Wait(); err == nil {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	if err := receive(t, ended, "the end of the process"); err == nil {
 		t.Error("the process was not killed")
 	}
 	for _, path := range []string{m.path(), m.folder(), "/run/netns/" + m.Namespaces[0]} {
