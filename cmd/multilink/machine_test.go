@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -108,8 +109,17 @@ func (b *background) terminate(t *testing.T) {
 	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.cmd.Wait(); err != nil {
-		t.Errorf("%v ended with %v:\n%s", b.cmd.Args, err, b)
+	ended := make(chan error, 1)
+	go func() { ended <- b.cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("%v ended with %v:\n%s", b.cmd.Args, err, b)
+		}
+	case <-time.After(patience):
+		_ = b.cmd.Process.Kill()
+		<-ended
+		t.Fatalf("%v does not end within %v of TERM:\n%s", b.cmd.Args, patience, b)
 	}
 }
 
@@ -161,7 +171,9 @@ func TestTwoServers(t *testing.T) {
 func TestNoTUN(t *testing.T) {
 	inNamespace(t)
 	client := write(t, "client.toml", fmt.Sprintf("%sstate_dir = %q\nstatus_socket = %q\n", minimal, t.TempDir(), filepath.Join(t.TempDir(), "c.sock")), 0o600)
-	shell := exec.Command("sh", "-c", `mount -t tmpfs none /dev/net && exec "$0" client --config "$1"`, binary, client)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "sh", "-c", `mount -t tmpfs none /dev/net && exec "$0" client --config "$1"`, binary, client)
 	// Go makes the new mounts private to it.
 	shell.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	out, _ := shell.CombinedOutput()

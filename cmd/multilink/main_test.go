@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -47,13 +48,18 @@ type result struct {
 
 func run(t *testing.T, stdin string, change func(*exec.Cmd), args ...string) result {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
 	var out, errOut bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errOut
 	if change != nil {
 		change(cmd)
 	}
 	err := cmd.Run()
+	if ctx.Err() != nil {
+		t.Fatalf("%v does not end within %v:\n%s%s", cmd.Args, patience, &out, &errOut)
+	}
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}

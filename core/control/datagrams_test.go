@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func connected(t *testing.T) (client, server *Conn) {
 func connect(t *testing.T, a, b net.Conn) (client, server *Conn) {
 	t.Helper()
 	serverKey, clientKey := newKey(t), newKey(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
@@ -44,6 +45,22 @@ func connect(t *testing.T, a, b net.Conn) (client, server *Conn) {
 	return client, server
 }
 
+// waitWritten waits until an end has written the datagrams that it took.
+func waitWritten(c *Conn) error {
+	for limit := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		g := &c.datagrams
+		g.mu.Lock()
+		writing := g.writing
+		g.mu.Unlock()
+		switch {
+		case !writing:
+			return nil
+		case time.Now().After(limit):
+			return errors.New("datagrams are not written")
+		}
+	}
+}
+
 // TestDatagrams: datagrams arrive whole and in order, among messages.
 func TestDatagrams(t *testing.T) {
 	client, server := connected(t)
@@ -58,18 +75,13 @@ func TestDatagrams(t *testing.T) {
 	}
 	sent := make(chan error, 1)
 	go func() { // when the datagrams have left
-		for {
-			g := &client.datagrams
-			g.mu.Lock()
-			writing := g.writing
-			g.mu.Unlock()
-			if !writing {
-				break
-			}
-			time.Sleep(time.Millisecond)
+		err := waitWritten(client)
+		if err == nil {
+			err = client.Send(Ping{ID: 7})
 		}
-		sent <- client.Send(Ping{ID: 7})
+		sent <- err
 	}()
+	server.SetIdleTimeout(patience)
 	m, err := server.Receive()
 	if err != nil || m != (Ping{ID: 7}) {
 		t.Fatalf("%v, %v", m, err)
@@ -117,14 +129,8 @@ func TestCarried(t *testing.T) {
 		received <- err
 	}()
 	client.WriteDatagrams(make([]byte, size), 1000)
-	for {
-		client.datagrams.mu.Lock()
-		writing := client.datagrams.writing
-		client.datagrams.mu.Unlock()
-		if !writing {
-			break
-		}
-		time.Sleep(time.Millisecond)
+	if err := waitWritten(client); err != nil {
+		t.Fatal(err)
 	}
 	if err := client.Send(Ping{ID: 1}); err != nil {
 		t.Fatal(err)

@@ -107,10 +107,13 @@ func (l *testListener) connect(t *testing.T) *Conn {
 	return c
 }
 
+// patience bounds every wait for something that must happen.
+const patience = 30 * time.Second
+
 // until waits for a condition on the counters.
 func (l *testListener) until(t *testing.T, what string, cond func(ListenerCounters) bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !cond(l.Counters()) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not come: %+v\n%s", what, l.Counters(), l.log)

@@ -206,7 +206,10 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 	select {
 	case <-ready:
 	case err := <-p.done:
+		p.done <- err
 		w.t.Fatalf("server: %v", err)
+	case <-time.After(patience):
+		w.t.Fatal("the server does not come up")
 	}
 	w.port = s.udp[0].LocalAddr().Port()
 	return &testServer{p, s}

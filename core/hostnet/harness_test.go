@@ -191,9 +191,12 @@ func settle(t *testing.T, names ...string) {
 	}
 }
 
+// patience bounds every wait for something that must happen.
+const patience = 20 * time.Second
+
 func waitFor(t *testing.T, what string, happened func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !happened() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)

@@ -2,6 +2,7 @@ package hostnet
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -270,7 +271,9 @@ func TestRecoverAfterKill(t *testing.T) {
 	resolv := filepath.Join(state, "resolv.conf")
 	must(t, os.Symlink("../run/resolv.conf", resolv))
 	before := snapshot(t, resolv)
-	cmd := exec.Command(os.Args[0])
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+state)
 	stdin, err := cmd.StdinPipe()
 	must(t, err)
@@ -281,7 +284,7 @@ func TestRecoverAfterKill(t *testing.T) {
 	answer, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil || answer != "applied\n" {
 		_ = cmd.Process.Kill()
-		t.Fatalf("child says %q, %v", answer, err)
+		t.Fatalf("child says %q, %v within %v", answer, err, patience)
 	}
 	if _, err := Open(state, testTUN); err == nil {
 		t.Error("the claim of a living process was taken")

@@ -174,7 +174,7 @@ func TestServerMasquerades(t *testing.T) {
 			})
 			must(t, h.Undo())
 			inside(t, client, func() {
-				if err := exchange(t, "uplink", 0, serverAddrs[0].Addr()); err == nil {
+				if err := exchangeOrSilence(t, "uplink", serverAddrs[0].Addr()); err == nil {
 					t.Error("the host still forwards after undo")
 				}
 			})
@@ -192,7 +192,7 @@ func TestServerDropsSpoofedClients(t *testing.T) {
 	defer func() { must(t, h.Undo()) }()
 	inside(t, stranger, func() {
 		addAddress(t, "uplink", netip.MustParsePrefix("10.8.0.5/32"))
-		if err := exchange(t, "uplink", 0, netip.MustParseAddr("192.168.9.1")); err == nil {
+		if err := exchangeOrSilence(t, "uplink", netip.MustParseAddr("192.168.9.1")); err == nil {
 			t.Error("an answer where none was expected")
 		}
 		route := &netlink.Route{
@@ -200,7 +200,7 @@ func TestServerDropsSpoofedClients(t *testing.T) {
 			LinkIndex: linkNamed(t, "uplink").Attrs().Index, Scope: unix.RT_SCOPE_LINK,
 		}
 		must(t, netlink.RouteAdd(route))
-		if err := exchange(t, "uplink", 0, netip.MustParseAddr("192.168.9.1")); err != unix.EAGAIN {
+		if err := exchangeOrSilence(t, "uplink", netip.MustParseAddr("192.168.9.1")); err != unix.EAGAIN {
 			t.Errorf("a datagram under a client's address: %v, want silence", err)
 		}
 	})

@@ -55,11 +55,12 @@ func (c *capture) run() {
 	defer close(c.done)
 	frame := make([]byte, slot)
 	for {
+		stop := c.stop.Load() // before it looks: what came until then is looked at
 		n, from, err := unix.Recvfrom(c.fd, frame, 0)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
-			if c.stop.Load() { // and all that came is looked at
+			if stop {
 				return
 			}
 		case err != nil:
@@ -217,7 +218,7 @@ func sendUDP(t *testing.T, br *bridge, to netip.Addr, segment int, zero bool) {
 		setSegment(t, sender.(*net.UDPConn), segment)
 		writes, datagrams, size = 1, count, count*segment
 	}
-	if err := receiver.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := receiver.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	for range writes {

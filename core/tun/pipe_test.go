@@ -43,7 +43,7 @@ func TestPipe(t *testing.T) {
 
 func TestPipeClose(t *testing.T) {
 	d, far := NewPipe("tun0", 1)
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() { done <- d.Queues()[0].Read(new(Batch)) }()
 	if err := d.Close(); err != nil {
 		t.Error(err)
@@ -51,7 +51,7 @@ func TestPipeClose(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	if err := <-done; err != os.ErrClosed {
+	if err := receive(t, done, "the end of Read"); err != os.ErrClosed {
 		t.Errorf("Read: %v", err)
 	}
 	if err := d.Write([]core.Packet{{Data: []byte{1}}}); err != os.ErrClosed {

@@ -81,6 +81,32 @@ var transfers = []struct{ bytes, segment int }{
 	{20, 3},
 }
 
+// patience bounds every wait for something that must happen.
+const patience = time.Minute
+
+// receive takes what a channel gives, or its end.
+func receive[T any](t *testing.T, from <-chan T, what string) T {
+	t.Helper()
+	var got T
+	select {
+	case got = <-from:
+	case <-time.After(patience):
+		t.Fatalf("waited in vain for %s", what)
+	}
+	return got
+}
+
+// alarm closes sockets unless the test ends in time: nothing is lost here, and if
+// something is, the reader says so and does not wait for ever.
+func alarm(t *testing.T, conns ...Conn) {
+	timer := time.AfterFunc(patience, func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	})
+	t.Cleanup(func() { timer.Stop() })
+}
+
 // openPair opens a client and a server and has the test close them.
 func openPair(t *testing.T, listen netip.AddrPort, target netip.Addr, mode Mode, hobble func(Conn)) (client, server Conn) {
 	t.Helper()
@@ -98,6 +124,7 @@ func openPair(t *testing.T, listen netip.AddrPort, target netip.Addr, mode Mode,
 		hobble(client)
 		hobble(server)
 	}
+	alarm(t, client, server)
 	return client, server
 }
 
@@ -106,9 +133,6 @@ func openPair(t *testing.T, listen netip.AddrPort, target netip.Addr, mode Mode,
 // to.
 func exchange(t *testing.T, client, server Conn, target netip.Addr) {
 	t.Helper()
-	// Nothing is lost here. If something is, say so and do not wait for ever.
-	alarm := time.AfterFunc(time.Minute, func() { _, _ = client.Close(), server.Close() })
-	defer alarm.Stop()
 	var b Batch
 	for _, x := range transfers {
 		data := make([]byte, x.bytes)
@@ -230,6 +254,7 @@ func TestExchangeOverVeth(t *testing.T) {
 					return err
 				})
 				defer client.Close()
+				alarm(t, client, server)
 				conns = append(conns, client)
 				if v.hobble != nil {
 					v.hobble(client)
@@ -253,6 +278,7 @@ func TestExchangeInMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		alarm(t, client, server)
 		exchange(t, client, server, addr)
 	}
 }

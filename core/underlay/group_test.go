@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/multilink-vpn/multilink/core"
 )
@@ -70,7 +71,11 @@ func TestGroupSharesClients(t *testing.T) {
 					}
 				}
 			}
-			<-all
+			select {
+			case <-all:
+			case <-time.After(patience):
+				t.Error("not all datagrams came")
+			}
 			used := map[int]int{}
 			for _, c := range group {
 				_ = c.Close()

@@ -60,12 +60,12 @@ func TestMemoryFilterAndBounds(t *testing.T) {
 	if err := stranger.Write([]byte("x"), 0, core.Path{}); !errors.Is(err, unix.EDESTADDRREQ) {
 		t.Errorf("no destination: %v", err)
 	}
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() { done <- client.Read(&b) }()
 	if err := client.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := <-done; err != net.ErrClosed {
+	if err := receive(t, done, "the end of Read"); err != net.ErrClosed {
 		t.Errorf("Read: %v; a client heard a stranger?", err)
 	}
 	if err := client.Write([]byte("x"), 0, core.Path{}); err != net.ErrClosed {
