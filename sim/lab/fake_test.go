@@ -25,6 +25,7 @@ const (
 	fakeCrash  = "crash"  // ends by itself soon after it is up
 	fakeDeaf   = "deaf"   // does not end on TERM
 	fakeRefuse = "refuse" // ends at once, with a message
+	fakeLate   = "late"   // up at once, its links when asked for the fifth time
 )
 
 // asProduct makes the test program the product's binary for a test.
@@ -116,20 +117,24 @@ func fakeStatus(l net.Listener, how, role string, keys map[string]any, resolver 
 		state = "connecting"
 	}
 	interfaces, _ := net.Interfaces()
-	var links []map[string]any
-	for _, i := range interfaces {
-		if i.Name != "lo" {
-			links = append(links, map[string]any{"name": i.Name, "state": state})
-		}
-	}
-	for {
+	for asked := 1; ; asked++ {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
+		link := state
+		if how == fakeLate && asked < 5 {
+			link = "down"
+		}
+		var links []map[string]any
+		for _, i := range interfaces {
+			if i.Name != "lo" {
+				links = append(links, map[string]any{"name": i.Name, "state": link})
+			}
+		}
 		_ = json.NewEncoder(conn).Encode(map[string]any{
 			"role": role, "state": state, "links": links, "resolver": resolver,
-			"scheduler": keys["scheduler"], "counters": map[string]any{"packets": 5},
+			"scheduler": keys["scheduler"], "counters": map[string]any{"packets": 5}, "asked": asked,
 		})
 		conn.Close()
 	}

@@ -134,7 +134,8 @@ func (p *product) start(r *role) error {
 }
 
 // startAll starts the server and then the client, each until it says that it
-// is up. A client without any link is left to wait for one.
+// is up, and lets the links that it has come up with it. A client without any
+// link is left to wait for one.
 func (p *product) startAll(ctx context.Context, anyLink bool) error {
 	if err := p.start(p.server); err != nil {
 		return err
@@ -148,7 +149,50 @@ func (p *product) startAll(ctx context.Context, anyLink bool) error {
 	if !anyLink {
 		return p.waitUp(ctx, p.client, "")
 	}
-	return p.waitUp(ctx, p.client, "up")
+	if err := p.waitUp(ctx, p.client, "up"); err != nil {
+		return err
+	}
+	return p.waitLinks(ctx)
+}
+
+// waitLinks waits until the links that the client uses are up, for
+// scenario.ConnectLimit at most: a link of seconds of delay, or one whose
+// network lets no datagram through, is part of what is measured.
+func (p *product) waitLinks(ctx context.Context) error {
+	for limit := time.Now().Add(scenario.ConnectLimit); time.Now().Before(limit); {
+		status, err := p.status(ctx, p.client)
+		if err != nil {
+			return err
+		}
+		if allUp(status) {
+			return nil
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allUp says whether every link in a client's status is up.
+func allUp(status map[string]any) bool {
+	links, _ := status["links"].(map[string]any)
+	for _, l := range links {
+		if l, _ := l.(map[string]any); l["state"] != "up" {
+			return false
+		}
+	}
+	return true
+}
+
+// pause is the time between two looks at the status.
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(50 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // notUpError says that a program runs, but did not come up in time.
@@ -170,10 +214,8 @@ func (p *product) waitUp(ctx context.Context, r *role, state string) error {
 		if err == nil {
 			last = fmt.Sprintf("its state is %v, reason: %v", status["state"], status["reason"])
 		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause(ctx); err != nil {
+			return err
 		}
 	}
 	return notUpError(fmt.Sprintf("the %s is not up after %v: %s\n%s", r.name, upPatience, last, r.process.tail()))

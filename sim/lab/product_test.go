@@ -40,6 +40,13 @@ expect:
 	}
 }
 
+func TestLinksComeUpBeforeTheRun(t *testing.T) {
+	r := runs(t, withProduct+`
+expect: [client.asked > 5]
+`, Options{Binary: asProduct(t, fakeLate)})
+	holds(t, r)
+}
+
 func TestProductIsKilledAndStarted(t *testing.T) {
 	r := runs(t, withProduct+`
 timeline:

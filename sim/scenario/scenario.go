@@ -5,6 +5,10 @@ package scenario
 
 import "time"
 
+// ConnectLimit is how long the links that are plugged in have to come up before
+// the time of a run begins.
+const ConnectLimit = 5 * time.Second
+
 // Scenario is one file of the scenario language, with every default filled in.
 // Rates are in bit/s, shares and probabilities of 1.
 type Scenario struct {

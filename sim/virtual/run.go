@@ -49,8 +49,6 @@ type Health struct {
 
 // The phases of a run in virtual time.
 const (
-	// connectLimit is how long the links have to come up before the run.
-	connectLimit = 5 * time.Second
 	// lateness is how long after the end answers and datagrams may come.
 	lateness = time.Second
 	// progressEvery is the virtual time between two reports of progress.
@@ -205,9 +203,9 @@ func (r *runner) one(ctx context.Context, sc *scenario.Scenario, phase string, o
 
 // connect lets the links come up.
 func (r *runner) connect(ctx context.Context, s *Simulation, phase string) error {
-	ok, err := s.Start(ctx, connectLimit)
+	ok, err := s.Start(ctx, scenario.ConnectLimit)
 	if err == nil && !ok {
-		r.say(s, phase, "not all links came up within %s", connectLimit)
+		r.say(s, phase, "not all links came up within %s", scenario.ConnectLimit)
 	}
 	return err
 }
