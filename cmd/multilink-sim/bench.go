@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/core/engine"
 	"github.com/multilink-vpn/multilink/sim/bench"
 )
@@ -31,7 +32,7 @@ func (a *app) benchCommand() *cobra.Command {
 			"docs/performance.md explains what is measured. It needs root and a quiet machine:\n" +
 			"'make bench' builds wireguard-go and runs this.\n\n" +
 			"Exercises: " + strings.Join(bench.Names(), ", ") + ".",
-		Args: cobra.NoArgs,
+		Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.bench(cmd, f) },
 	}
 	flags := cmd.Flags()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/sim/compare"
 	"github.com/multilink-vpn/multilink/sim/lab"
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -46,7 +47,7 @@ func (a *app) compareCommand() *cobra.Command {
 			"docs/at-scale.md how to split a comparison over machines with --shard.\n\n" +
 			"Exit status: 0 every run was done, 1 some failed, 2 the scenario or the usage is wrong\n" +
 			"(nothing was started), 3 this machine lacks something, 4 interrupted.",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              cli.Args(1, -1),
 		ValidArgsFunction: scenarioFiles,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.compare(cmd.Context(), args, f) },
 	}
@@ -75,7 +76,7 @@ func (a *app) mergeCommand() *cobra.Command {
 			"without --shard, with the same --out, runs them.\n\n" +
 			"Exit status: 0 the comparison is whole, 1 some runs failed, 2 the folders do not belong\n" +
 			"together, 4 some runs are missing.",
-		Args: cobra.MinimumNArgs(1),
+		Args: cli.Args(1, -1),
 		RunE: func(_ *cobra.Command, dirs []string) error {
 			plan, store, err := compare.Merge(out, dirs)
 			if err != nil {

@@ -37,7 +37,7 @@ func TestCompareUsage(t *testing.T) {
 	const compare = "compare --binary program/multilink --out out --schedulers "
 	for _, c := range []struct{ line, says string }{
 		{"compare pass.yaml", `required flag(s) "schedulers" not set`},
-		{compare + "wrr", "requires at least 1 arg"},
+		{compare + "wrr", "an argument is missing"},
 		{compare + "wr pass.yaml", `did you mean "wrr"?`},
 		{compare + "wrr,wrr pass.yaml", "wrr is there twice"},
 		{compare + "wrr,,minrtt pass.yaml", "an empty name"},
@@ -53,7 +53,7 @@ func TestCompareUsage(t *testing.T) {
 		{compare + "wrr --points key.csv pass.yaml", `key.csv:2:5: links has no entry "z"`},
 		{compare + "wrr wrong.yaml", "wrong.yaml:2:1"},
 		{"compare --binary program/multilink --out ok.csv --schedulers wrr pass.yaml", "not a directory"},
-		{"merge --out all", "requires at least 1 arg"},
+		{"merge --out all", "an argument is missing"},
 		{"merge one", `required flag(s) "out" not set`},
 		{"merge --out all one", "not the folder of a comparison"},
 	} {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/scenarios"
 	"github.com/multilink-vpn/multilink/sim/lab"
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -27,7 +28,7 @@ func (a *app) demoCommand() *cobra.Command {
 			"start the real client and server, and download a file with each link alone and then with\n" +
 			"both, one of which is unplugged in the middle. The file's hash is checked each time.\n" +
 			"Everything is removed afterwards. It takes about a minute and needs root.",
-		Args: cobra.NoArgs,
+		Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd, f) },
 	}
 	cmd.Flags().StringVar(&f.binary, "binary", "", "the multilink program to show (default: beside this one, else in $PATH)")

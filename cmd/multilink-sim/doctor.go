@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -15,7 +17,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: "Say what this kernel and user can do, what is missing and how to get it.\n\n" +
 			"With --calibrate the accuracy of the emulator on this machine is measured as well, which\n" +
 			"takes about half a minute; the exit status is 4 where it misses its targets.",
-		Args: cobra.NoArgs,
+		Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := labError(a.lab.Doctor(a.out)); err != nil {
 				return err

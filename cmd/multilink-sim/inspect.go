@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
@@ -42,7 +43,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:               "check FILE...",
 		Short:             "Check scenarios without running them",
 		Long:              "Check scenarios without running them. Every fault is shown as file:line:column: message.",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              cli.Args(1, -1),
 		ValidArgsFunction: scenarioFiles,
 		RunE: func(_ *cobra.Command, args []string) error {
 			loaded, err := a.load(args, set)
@@ -67,7 +68,7 @@ func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of scenarios, for editors",
-		Args:  cobra.NoArgs,
+		Args:  cli.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := a.out.Write(scenario.Schema())
 			return err
@@ -79,7 +80,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  cli.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(a.out, version())
 			return err

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 )
 
 // interruptible returns a context that ends with the first interrupt, so that
@@ -30,7 +32,7 @@ func (a *app) onSignals(parent context.Context, signals ...os.Signal) (context.C
 		}
 		fmt.Fprintln(a.err, "multilink-sim: interrupted: removing what was made (once more to stop at once)")
 		cancel()
-		if _, more := <-came; more {
+		if cli.Insisted(came) {
 			os.Exit(exitInconclusive)
 		}
 	}()

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/sim/virtual"
 )
 
@@ -87,12 +87,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
-	cmd.SuggestionsMinimumDistance = 2 // letters that may be wrong, cobra's default
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		text += fmt.Sprintf(": did you mean %s?", strings.Join(near, " or "))
-	}
-	return errors.New(text)
+	return cli.UnknownCommand(cmd, args[0])
 }
 
 func (a *app) root() *cobra.Command {
@@ -110,6 +105,7 @@ func (a *app) root() *cobra.Command {
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(cli.FlagError)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.AddCommand(

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/sim/compare"
 	"github.com/multilink-vpn/multilink/sim/lab"
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -41,7 +42,7 @@ func (a *app) runCommand() *cobra.Command {
 			"Exit status: 0 every expectation held, 1 one failed, 2 the scenario or the usage is\n" +
 			"wrong (nothing was started), 3 this machine lacks something, 4 inconclusive. Of several\n" +
 			"scenarios the worst counts, in the order 1, 3, 4, 0.",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              cli.Args(1, -1),
 		ValidArgsFunction: scenarioFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := lab.Options{Impair: f.impair, PcapDir: f.pcap, Keep: f.keep, Log: io.Discard}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/sim/lab"
 )
 
@@ -18,7 +19,7 @@ func (a *app) shellCommand() *cobra.Command {
 		Short: "Build a scenario's topology, start client and server, open a shell on the client",
 		Long: "Build a scenario's topology, start the real client and server, and open a shell ($SHELL)\n" +
 			"on the client. Traffic and timeline are left out. All is removed when the shell ends.",
-		Args:              cobra.ExactArgs(1),
+		Args:              cli.Args(1, 1),
 		ValidArgsFunction: scenarioFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.shell(cmd, args[0], f)

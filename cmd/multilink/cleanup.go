@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/core/engine"
 	"github.com/multilink-vpn/multilink/core/hostnet"
 )
@@ -26,7 +27,7 @@ func newCleanup() *cobra.Command {
 		Long: `Undo what clients and servers that were killed left on this machine: routes,
 rules, addresses, nftables tables, DNS and sysctls, kill switches included. What
 running ones use is not touched. It says what it removed.`,
-		Args: cobra.NoArgs,
+		Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := engine.CheckRights("cleanup"); err != nil {
 				return failure(err)

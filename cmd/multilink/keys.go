@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/core/control"
 )
 
@@ -23,8 +25,11 @@ end's configuration: a client's under [[clients]] of the server, the server's
 as server_key of each client.`,
 		Example: `  multilink keygen
   multilink keygen --out /etc/multilink/private.key`,
-		Args: cobra.NoArgs,
+		Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("out") && out == "" {
+				return usage(errors.New("--out: the name of the file is empty"))
+			}
 			return failure(keygen(cmd.OutOrStdout(), out))
 		},
 	}
@@ -67,7 +72,7 @@ func newPubkey() *cobra.Command {
 		Use:     "pubkey",
 		Short:   "Print the public key of the private key on standard input",
 		Example: `  multilink pubkey < /etc/multilink/private.key`,
-		Args:    cobra.NoArgs,
+		Args:    cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 4096))
 			if err != nil {

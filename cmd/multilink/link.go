@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/engine"
 )
@@ -33,7 +34,7 @@ func newLinkList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the links with their roles, caps, limits and quotas",
-		Args:  cobra.NoArgs,
+		Args:  cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, err := findSocket(socket, runDir)
 			if err != nil {
@@ -73,7 +74,7 @@ func newLinkSet() *cobra.Command {
   multilink link set wwan0 --cap-down "5 Mbit/s" --quota "10 GB" --reset-day 15
   multilink link set eth0 --max-rtt 300ms --max-loss "5 %"
   multilink link set wwan0 --quota none`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: cli.Args(1, 2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
 				return []string{config.RoleActive, config.RoleBackup, config.RoleOff}, cobra.ShellCompDirectiveNoFileComp

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/core/engine"
 )
 
@@ -34,7 +35,7 @@ func newMonitor() *cobra.Command {
 		Short: "Print what happens to a running client or server, as it happens",
 		Example: `  multilink monitor
   multilink monitor --json | jq 'select(.link == "wlan0")'`,
-		Args: cobra.NoArgs,
+		Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, err := findSocket(socket, runDir)
 			if err != nil {

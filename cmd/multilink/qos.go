@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/core/engine"
 	"github.com/multilink-vpn/multilink/core/qos"
 )
@@ -37,7 +38,7 @@ func newQoSList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the rules, with how many packets each has matched",
-		Args:  cobra.NoArgs,
+		Args:  cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return failure(changeQoS(cmd, socket, engine.QoSChange{}, asJSON))
 		},
@@ -59,7 +60,7 @@ func newQoSAdd() *cobra.Command {
 		Example: `  multilink qos add --address 198.51.100.7 --priority 1
   multilink qos add --port 5000-5999 --protocol udp --latency low
   multilink qos add --dscp le --priority 3 --at 1`,
-		Args: cobra.NoArgs,
+		Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := qos.Parse(rule); err != nil {
 				return usage(wrongRule(cmd, err))
@@ -94,7 +95,7 @@ func newQoSRemove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove NUMBER",
 		Short: "Remove the rule of a number",
-		Args:  cobra.ExactArgs(1),
+		Args:  cli.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := strconv.Atoi(args[0])
 			if err != nil || n < 1 {

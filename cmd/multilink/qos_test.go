@@ -42,11 +42,11 @@ func TestRulesText(t *testing.T) {
 // runs or not.
 func TestWrongQoSUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"remove", "accepts 1 arg(s)"},
+		{"remove", "an argument is missing"},
 		{"remove 0", `"0": must be the number of a rule`},
 		{"remove first", `"first": must be the number of a rule`},
 		{"add", "priority: is missing"},
-		{"add 443", `unknown command "443"`},
+		{"add 443", `argument "443" is one too many`},
 		{"add --port 443", "priority: is missing"},
 		{"add --port 443 --priority 9", `--priority "9": must be 1, 2 or 3`},
 		{"add --port 99999 --priority 1", `--port "99999": must be a port`},
@@ -56,7 +56,7 @@ func TestWrongQoSUsage(t *testing.T) {
 		{"add --direction left --priority 1", `--direction "left": must be up, down or both`},
 		{"add --priority 1 --latency low", `--latency "low": contradicts priority`},
 		{"add --latency high", `--latency "high": must be "low"`},
-		{"list all", `unknown command "all"`},
+		{"list all", `argument "all" is one too many`},
 		{"drop", `unknown command "drop"`},
 	} {
 		args := append([]string{"qos"}, strings.Fields(c.args)...)

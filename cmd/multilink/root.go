@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 )
 
 const about = `Multilink joins several internet links into one tunnel.
@@ -24,7 +25,7 @@ func execute(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	if err == nil {
 		return exitOK
 	}
@@ -33,7 +34,7 @@ func execute(args []string, in io.Reader, out, errOut io.Writer) int {
 		return failed.code
 	}
 	// All commands wrap their errors: this one is cobra's, about the usage.
-	fmt.Fprintln(errOut, "Run 'multilink --help' for usage.")
+	fmt.Fprintf(errOut, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	return exitUsage
 }
 
@@ -48,6 +49,7 @@ func newRoot() *cobra.Command {
 		Args:          needCommand,
 		RunE:          func(*cobra.Command, []string) error { return nil },
 	}
+	root.SetFlagErrorFunc(cli.FlagError)
 	root.SetVersionTemplate("multilink {{.Version}}\n")
 	root.AddCommand(
 		newClient(), newServer(), newStatus(), newMonitor(), newFlows(), newLink(), newQoS(), newKeygen(), newPubkey(), newCleanup(), newVersion(),
@@ -64,10 +66,5 @@ func needCommand(cmd *cobra.Command, args []string) error {
 		_ = cmd.Usage()
 		return usage(errors.New("a command is missing"))
 	}
-	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
-	cmd.SuggestionsMinimumDistance = 2 // letters that may be wrong, cobra's default
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		text += fmt.Sprintf(": did you mean %s?", strings.Join(near, " or "))
-	}
-	return errors.New(text)
+	return cli.UnknownCommand(cmd, args[0])
 }

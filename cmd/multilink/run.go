@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/mdlayher/sdnotify"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/engine"
 )
@@ -60,8 +62,11 @@ func newService[C any](path string, o engine.Options, errOut io.Writer, level *s
 		if err != nil {
 			return err
 		}
+		if err := e.Reload(next); err != nil {
+			return err
+		}
 		level.Set(logLevel(log(next).Level))
-		return e.Reload(next)
+		return nil
 	}, log: o.Log}, nil
 }
 
@@ -85,7 +90,7 @@ func newRun(role, short string, p prepare) *cobra.Command {
 INT (ctrl-C) and TERM end it and undo all it did to the machine; a second one
 ends it at once. HUP reads the configuration again and applies what can be
 changed while running.`,
-		Args: cobra.NoArgs,
+		Args: noFile,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Under systemd there is a socket to say "ready" to; elsewhere the
 			// notifier is nil and silent.
@@ -110,10 +115,20 @@ changed while running.`,
 	return cmd
 }
 
+// noFile is the Args of client and server: a file among them is meant to be the
+// configuration.
+func noFile(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("argument %q is one too many: did you mean %s --config %[1]s?", args[0], cmd.CommandPath())
+	}
+	return nil
+}
+
 // handleSignals returns a context that ends with the first INT or TERM. The
 // second one ends the process.
 func handleSignals(parent context.Context, svc service, notifier *sdnotify.Notifier) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
+	var ending time.Time // when the first came
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	go func() {
@@ -127,7 +142,9 @@ func handleSignals(parent context.Context, svc service, notifier *sdnotify.Notif
 			case ctx.Err() == nil:
 				svc.log.Info("ending", "signal", s.String())
 				_ = notifier.Notify(sdnotify.Stopping)
+				ending = time.Now()
 				cancel()
+			case cli.Echo(ending):
 			default:
 				svc.log.Warn("ending at once: 'multilink cleanup' removes what is left")
 				os.Exit(exitFailure)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/core/engine"
 )
 
@@ -36,7 +37,7 @@ func showing(cmd *cobra.Command, of func(path string, asJSON bool) show) *cobra.
 		asJSON, watch bool
 		socket        string
 	)
-	cmd.Args = cobra.NoArgs
+	cmd.Args = cli.Args(0, 0)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		path, err := findSocket(socket, runDir)
 		if err != nil {
