@@ -109,6 +109,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"client", "--config", unknownScheduler}, 2, unknownScheduler + `:4:13: scheduler = "best"`},
 		{[]string{"server", "--config", unknownKey}, 2, `unknown key "server"`},
 		{[]string{"status", "--socket", "/does/not/exist.sock"}, 1, "nothing is running under it"},
+		{[]string{"status", "--socket", unknownKey}, 1, "is not a socket"},
 		{[]string{"pubkey"}, 2, "0 characters: a key has 44"},
 	} {
 		got := run(t, "", nil, c.args...)

@@ -62,6 +62,9 @@ func newQoSAdd() *cobra.Command {
   multilink qos add --dscp le --priority 3 --at 1`,
 		Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("at") && change.At < 1 {
+				return usage(fmt.Errorf("--at = %d: must be from 1 on", change.At))
+			}
 			if _, err := qos.Parse(rule); err != nil {
 				return usage(wrongRule(cmd, err))
 			}

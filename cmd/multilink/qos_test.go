@@ -46,6 +46,7 @@ func TestWrongQoSUsage(t *testing.T) {
 		{"remove 0", `"0": must be the number of a rule`},
 		{"remove first", `"first": must be the number of a rule`},
 		{"add", "priority: is missing"},
+		{"add --priority 1 --at 0", "--at = 0: must be from 1 on"},
 		{"add 443", `argument "443" is one too many`},
 		{"add --port 443", "priority: is missing"},
 		{"add --port 443 --priority 9", `--priority "9": must be 1, 2 or 3`},

@@ -45,11 +45,12 @@ func findSocket(given, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var live []string
+	var live, killed []string
 	for _, path := range all {
 		conn, err := net.DialTimeout("unix", path, statusTimeout)
 		if errors.Is(err, syscall.ECONNREFUSED) {
-			continue // its process was killed
+			killed = append(killed, path)
+			continue
 		}
 		if err == nil {
 			conn.Close()
@@ -58,6 +59,9 @@ func findSocket(given, dir string) (string, error) {
 	}
 	switch len(live) {
 	case 0:
+		if len(killed) > 0 {
+			return "", explainSocket(killed[0], syscall.ECONNREFUSED)
+		}
 		return "", fmt.Errorf("no multilink client or server is running (no live socket in %s): start one, or name its socket with --socket", dir)
 	case 1:
 		return live[0], nil
@@ -119,6 +123,9 @@ func refusal(path string, response *http.Response) error {
 	if d.Decode(&refused) != nil || refused.Error == "" {
 		return fmt.Errorf("status socket %s: %s", path, response.Status)
 	}
+	if response.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("status socket %s: this is for a client, and there is a server, or another version (%s)", path, refused.Error)
+	}
 	return errors.New(refused.Error)
 }
 
@@ -131,8 +138,15 @@ func explainSocket(path string, err error) error {
 		return fmt.Errorf("status socket %s: permission denied: run it with sudo", path)
 	case errors.Is(err, syscall.ENOENT):
 		return fmt.Errorf("status socket %s does not exist: nothing is running under it", path)
+	case errors.Is(err, syscall.ECONNREFUSED) && !isSocket(path):
+		return fmt.Errorf("status socket %s is not a socket", path)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("status socket %s does not answer: its process was killed ('multilink cleanup' removes what it left)", path)
 	}
 	return fmt.Errorf("status socket %s: %w", path, err)
+}
+
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&os.ModeSocket != 0
 }

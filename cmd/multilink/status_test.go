@@ -18,6 +18,9 @@ func TestFindSocket(t *testing.T) {
 	dead := listen(t, filepath.Join(dir, "dead.sock"))
 	dead.SetUnlinkOnClose(false)
 	dead.Close()
+	if _, err := findSocket("", dir); err == nil || !strings.Contains(err.Error(), "its process was killed") {
+		t.Errorf("one was killed: %v", err)
+	}
 	one := filepath.Join(dir, "one.sock")
 	listen(t, one)
 	if got, err := findSocket("", dir); err != nil || got != one {

@@ -94,6 +94,7 @@ type Log struct {
 }
 
 func decodeClient(t *table) *Client {
+	t.d.other = role{"server", func(t *table) { decodeServer(t) }}
 	c := &Client{}
 	c.Server = required(t, "server", `server = "vpn.example.org"`, serverAddress)
 	c.ServerKey = required(t, "server_key", `server_key = "..." with what 'multilink keygen' printed as public_key on the server`, publicKey)

@@ -205,6 +205,8 @@ func TestClientMistakes(t *testing.T) {
 	tests := []mistake{
 		{"unknown key", `shceduler = "wrr"`, `4:1: unknown key "shceduler": did you mean "scheduler"?`},
 		{"unknown key, nothing near", `colour = "red"`, `4:1: unknown key "colour": known here: classifier, dns, equalize, grace, `},
+		{"a key of the server", `masquerade = true`, `4:1: unknown key "masquerade": a server has it: this is read as the configuration of the other end`},
+		{"a table of the server", "[[clients]]\nname = \"a\"", `4:3: unknown key "clients": a server has it`},
 		{"unknown key in a table", "[tun]\nmut = 1300", `5:1: unknown key "tun.mut": did you mean "tun.mtu"?`},
 		{"unknown table", "[tuns]\nmtu = 1300", `4:2: unknown key "tuns": did you mean "tun"?`},
 		{"below the wrong table", "[log]\nkill_switch = true", `5:1: unknown key "log.kill_switch": "kill_switch" belongs at the top of the file, above the first [table]`},

@@ -64,6 +64,7 @@ func Gateway(pool netip.Prefix) netip.Addr {
 }
 
 func decodeServer(t *table) *Server {
+	t.d.other = role{"client", func(t *table) { decodeClient(t) }}
 	s := &Server{}
 	s.Listen = get(t, "listen", netip.AddrPortFrom(netip.Addr{}, DefaultPort), listenAddress)
 	s.PrivateKey, s.PrivateKeyFile = decodePrivateKey(t)

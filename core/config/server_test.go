@@ -130,6 +130,7 @@ func TestServerMistakes(t *testing.T) {
 		{"policy", `allow_client_strategy = 1`, "", `2:25: allow_client_strategy = 1: must be true or false`},
 		{"max clients", `max_clients = 0`, "", `2:15: max_clients = 0: must be 1..100000`},
 		{"more clients than addresses", `max_clients = 254`, "", `2:15: max_clients = 254: addresses.pool4 = "10.8.0.0/24" has room for 253`},
+		{"a key of the client", `kill_switch = true`, "", `2:1: unknown key "kill_switch": a client has it: this is read as the configuration of the other end`},
 		{"family", `underlay.family = "4"`, "", `2:10: unknown key "underlay.family": known here: mode`},
 
 		{"pool of the wrong family", `addresses.pool4 = "fd00::/64"`, "", `2:19: addresses.pool4 = "fd00::/64": must be a prefix of IPv4`},

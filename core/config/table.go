@@ -12,10 +12,17 @@ type decoder struct {
 	file    string
 	doc     *document
 	partial bool // required keys may be missing
+	other   role // whose keys this file may have by mistake
 	tables  map[string]*table
 	order   []*table
 	errs    Errors
 	notes   []Warning
+}
+
+// role is the one of the two ends that a document is not for.
+type role struct {
+	name   string
+	decode func(*table) // asks for all its keys
 }
 
 // table is a table of the document, or one that is not in it.
@@ -83,10 +90,23 @@ func (d *decoder) hint(t *table, key string) string {
 		}
 		return fmt.Sprintf("did you mean %q?", join(other.path, key))
 	}
+	if t.path == "" && d.other.knows(key) {
+		return fmt.Sprintf("a %s has it: this is read as the configuration of the other end", d.other.name)
+	}
 	if near := nearest(key, t.known); near != "" {
 		return fmt.Sprintf("did you mean %q?", join(t.path, near))
 	}
 	return "known here: " + strings.Join(slices.Sorted(slices.Values(t.known)), ", ")
+}
+
+// knows says whether the role has a key at the top of its file.
+func (r role) knows(key string) bool {
+	if r.decode == nil {
+		return false
+	}
+	root := newDecoder("", &document{}, true).root()
+	r.decode(root)
+	return slices.Contains(root.known, key)
 }
 
 // ask notes that a key is known.

@@ -239,7 +239,7 @@ func hostName(s string) bool {
 func serverAddress(v any) (HostPort, error) {
 	want := errors.New(`must be host[:port], such as "vpn.example.org", "192.0.2.1:5410" or "[2001:db8::1]:5410"`)
 	s, ok := v.(string)
-	if !ok {
+	if !ok || strings.Contains(s, "/") { // no URL
 		return HostPort{}, want
 	}
 	host, port := s, uint64(DefaultPort)

@@ -136,7 +136,7 @@ func (c *Client) changeQoS(change QoSChange) (QoSRules, error) {
 	case change.Remove < 0 || change.Remove > n:
 		return QoSRules{}, fmt.Errorf("there is no rule %d: %s", change.Remove, count(n))
 	case change.At < 0 || change.At > n+1:
-		return QoSRules{}, fmt.Errorf("there is no place %d: %s", change.At, count(n))
+		return QoSRules{}, fmt.Errorf("there is no place %d for a rule: must be 1..%d", change.At, n+1)
 	case change.Add != nil:
 		at := n
 		if change.At > 0 {

@@ -238,7 +238,7 @@ func TestReload(t *testing.T) {
 	restart.Interfaces.Deny = nil
 	restart.TUN.MTU = 1300
 	err := client.c.Reload(&restart)
-	if err == nil || !strings.Contains(err.Error(), "need a restart, nothing was applied: TUN") {
+	if err == nil || !strings.Contains(err.Error(), "need a restart, nothing was applied: tun") {
 		t.Errorf("error %v", err)
 	}
 	client.waitLinks("wlan0") // the deny list is as it was

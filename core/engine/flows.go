@@ -28,7 +28,10 @@ type FlowsArguments struct {
 }
 
 // Flows tells what the client believes of the flows in its tunnel.
-func (c *Client) Flows(FlowsArguments) (FlowsAnswer, error) {
+func (c *Client) Flows(args FlowsArguments) (FlowsAnswer, error) {
+	if args.Client != "" {
+		return FlowsAnswer{}, fmt.Errorf("no choice of client %q: this is a client itself", args.Client)
+	}
 	a := FlowsAnswer{Role: roleClient, Sessions: []SessionFlows{}}
 	if s := c.current.Load(); s != nil {
 		a.Sessions = append(a.Sessions, s.driver.Flows())

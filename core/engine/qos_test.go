@@ -51,7 +51,7 @@ func TestQoSRulesReachTheServer(t *testing.T) {
 	}{
 		{QoSChange{Add: &qos.Text{Port: "443", Protocol: "tcp", Priority: 2}}, "rule 3: can never match: rule 2"},
 		{QoSChange{Add: &qos.Text{}}, "rule 3: priority: is missing"},
-		{QoSChange{Add: &qos.Text{Priority: 1}, At: 4}, "there is no place 4: there are 2"},
+		{QoSChange{Add: &qos.Text{Priority: 1}, At: 4}, "there is no place 4 for a rule: must be 1..3"},
 		{QoSChange{Add: &qos.Text{Priority: 1}, Remove: 1}, "one at a time"},
 		{QoSChange{Remove: 3}, "there is no rule 3: there are 2"},
 	} {

@@ -6,14 +6,16 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+	"unicode"
 
 	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/control"
 )
 
 // Reload puts a new configuration into force: strategy, interfaces, links and
-// rules of quality of service, whatever 'multilink link set' and 'multilink qos' have changed (the caller takes care of the log level). When anything else differs, nothing
-// is changed, and the error says what needs a restart.
+// rules of quality of service, whatever 'multilink link set' and 'multilink qos'
+// have changed (the caller takes care of the log level). When anything else
+// differs, nothing is changed, and the error says what needs a restart.
 func (c *Client) Reload(next *config.Client) error {
 	c.mu.Lock()
 	now := *c.cfg
@@ -115,13 +117,25 @@ func (s *Server) announce(c *serverSession) {
 	}
 }
 
+// keyName is the configuration's key, or table, of a field.
+func keyName(field string) string {
+	var key strings.Builder
+	for i, c := range field {
+		if i > 0 && unicode.IsUpper(c) && unicode.IsLower(rune(field[i-1])) {
+			key.WriteByte('_')
+		}
+		key.WriteRune(unicode.ToLower(c))
+	}
+	return key.String()
+}
+
 // needsRestart compares what cannot change while running.
 func needsRestart[T any](now, next T) error {
 	var names []string
 	a, b := reflect.ValueOf(now), reflect.ValueOf(next)
 	for i := range a.NumField() {
 		if !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
-			names = append(names, a.Type().Field(i).Name)
+			names = append(names, keyName(a.Type().Field(i).Name))
 		}
 	}
 	if len(names) == 0 {

@@ -130,7 +130,7 @@ func (s *Server) sessionFor(key control.PublicKey, hello control.Hello) (*server
 	if current != nil {
 		s.log.Info("session ended", "client", current.name, "reason", "its client opened a new one")
 		waiting = current.driver.Drain()
-		s.endSession(current, control.Goodbye{Reason: "replaced by a new session with the same key"})
+		s.endSession(current, control.Goodbye{Reason: "replaced by a new session with the same key: does another machine use it?"})
 	}
 	if len(s.sessions) >= s.cfg.MaxClients {
 		return nil, refuse(control.CodeBusy, "the server has %d clients, the most it is configured for (max_clients)", len(s.sessions))
