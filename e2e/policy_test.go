@@ -1,22 +1,14 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -139,72 +131,4 @@ var _ = Describe("The use of links", func() {
 		Eventually(at).Should(ContainElements("link-found wan1", "link-up wan1", "link-ready wan1"))
 		Eventually(there).Should(ContainElements("link-up wan1"))
 	})
-
-	// A flapping link costs no more than itself: after it nothing has grown.
-	It("survives a link that comes and goes ten times a second", Label("full"), func() {
-		const (
-			metricsPort = 9410
-			flapping    = 60 * time.Second
-			period      = 100 * time.Millisecond
-		)
-		for _, p := range []*program{client, b.server} {
-			p.set(keys{"metrics": keys{"listen": fmt.Sprintf(":%d", metricsPort)}})
-		}
-		b.start()
-		echo := openEcho(client.on, b.router)
-		wan1 := client.on.link("wan1")
-		flap := func(d time.Duration) {
-			GinkgoHelper()
-			for end := time.Now().Add(d); time.Now().Before(end); {
-				Expect(client.on.nl.LinkSetDown(wan1)).To(Succeed())
-				time.Sleep(period / 2)
-				Expect(client.on.nl.LinkSetUp(wan1)).To(Succeed())
-				Expect(client.on.nl.RouteReplace(&netlink.Route{
-					LinkIndex: wan1.Attrs().Index, Priority: 101, Gw: net.ParseIP(linkNetwork(0, 1) + "1"),
-				})).To(Succeed())
-				time.Sleep(period / 2)
-			}
-			client.waitUp(2)
-			echo.expectAnswer()
-		}
-		measure := func(p *program) map[string]float64 {
-			GinkgoHelper()
-			return p.metrics(metricsPort, "go_goroutines", "process_open_fds", "process_resident_memory_bytes", "multilink_link_failures_total")
-		}
-		flap(flapping / 6) // what is made once is there now
-		before := [2]map[string]float64{measure(client), measure(b.server)}
-		flap(flapping)
-		for i, p := range []*program{client, b.server} {
-			var now map[string]float64
-			Eventually(func(g Gomega) {
-				now = measure(p)
-				g.Expect(now["go_goroutines"]).To(BeNumerically("<=", before[i]["go_goroutines"]+5))
-				g.Expect(now["process_open_fds"]).To(BeNumerically("<=", before[i]["process_open_fds"]+5))
-				g.Expect(now["process_resident_memory_bytes"]).To(BeNumerically("<=", 1.5*before[i]["process_resident_memory_bytes"]))
-			}).Should(Succeed(), "%s, from %v", p.name, before[i])
-			AddReportEntry(p.name, fmt.Sprintf("before %v, after %v", before[i], now))
-		}
-	})
 })
-
-// metrics reads some of a program's metrics that have no labels.
-func (p *program) metrics(port int, names ...string) map[string]float64 {
-	GinkgoHelper()
-	conn, err := p.on.dial(fmt.Sprintf("127.0.0.1:%d", port), socketOptions{})
-	Expect(err).NotTo(HaveOccurred())
-	defer conn.Close()
-	_, err = fmt.Fprintf(conn, "GET /metrics HTTP/1.0\r\n\r\n")
-	Expect(err).NotTo(HaveOccurred())
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	Expect(err).NotTo(HaveOccurred())
-	defer response.Body.Close()
-	found := map[string]float64{}
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		if slices.Contains(names, name) {
-			found[name], err = strconv.ParseFloat(value, 64)
-			Expect(err).NotTo(HaveOccurred())
-		}
-	}
-	return found
-}
