@@ -189,7 +189,8 @@ func within(ctx context.Context, nc net.Conn, limit time.Duration, f func(contex
 	defer cancel()
 	stop := context.AfterFunc(limited, func() { nc.Close() })
 	err := f(limited)
-	if !stop() {
+	// f may have heard that the time is over before AfterFunc did.
+	if !stop() || err != nil && limited.Err() != nil {
 		return context.Cause(limited)
 	}
 	return err

@@ -477,6 +477,22 @@ func TestMalformedMessageEndsReceive(t *testing.T) {
 	}
 }
 
+// TestTimeoutIsTold: whoever hears first that the time is over, the error says so.
+func TestTimeoutIsTold(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	for range 1000 {
+		err := within(t.Context(), a, time.Microsecond, func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if !errors.Is(err, ErrTimeout) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestIdleTimeout(t *testing.T) {
 	client, server := pair(t)
 	server.SetIdleTimeout(time.Millisecond)
