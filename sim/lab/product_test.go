@@ -48,20 +48,34 @@ expect: [client.asked > 5]
 }
 
 func TestProductIsKilledAndStarted(t *testing.T) {
-	r := runs(t, withProduct+`
+	needRoot(t)
+	sc := parse(t, withProduct+`
 timeline:
   - {at: 0.1s, do: kill-client}
   - {at: 0.2s, do: kill-server}
   - {at: 0.3s, do: start-server}
   - {at: 0.4s, do: start-client}
-`, Options{Binary: asProduct(t, fakeWell)})
-	// A killed program leaves its socket, which the fake does not replace.
-	if r.Verdict != report.Fail || !strings.Contains(r.Reason, "the client ended by itself: exit status 1") ||
-		!strings.Contains(r.Reason, "address already in use") {
-		t.Errorf("verdict %s: %s", r.Verdict, r.Reason)
+`)
+	r := newRun(sc, Options{Impair: impairUser, Binary: asProduct(t, fakeWell), Log: testLog{t}}, sc.Name)
+	err := r.within(context.Background(), func() error {
+		if err := r.measure(context.Background()); err != nil {
+			return err
+		}
+		for _, p := range []*process{r.product.server.process, r.product.client.process} {
+			receive(t, p.done, "the end of the "+p.name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(r.Environment.Commands) != 4 {
-		t.Errorf("commands %v", r.Environment.Commands)
+	// A killed program leaves its socket, which the fake does not replace.
+	broken := strings.Join(r.broken, "\n")
+	if !strings.Contains(broken, "the client ended by itself: exit status 1") || !strings.Contains(broken, "address already in use") {
+		t.Errorf("broken: %s", broken)
+	}
+	if len(r.machine.Commands) != 4 {
+		t.Errorf("commands %v", r.machine.Commands)
 	}
 }
 
@@ -71,9 +85,7 @@ timeline:
   - {at: 0.1s, do: suspend-client}
   - {at: 0.3s, do: resume-client}
 `, Options{Binary: asProduct(t, fakeWell)})
-	if r.Verdict != report.Pass {
-		t.Errorf("verdict %s: %s", r.Verdict, r.Reason)
-	}
+	holds(t, r)
 }
 
 func TestProductThatMisbehaves(t *testing.T) {
