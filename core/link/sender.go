@@ -407,7 +407,7 @@ func (s *Sender) Reopen(g Guess) {
 	s.closed, s.loss = false, s.lossKnown
 	s.random = min(s.random, s.loss)
 	off := s.window.off
-	s.window = window{off: off}
+	s.window, s.pacer = window{off: off}, pacer{}
 	s.window.init()
 	s.Begin(g)
 }

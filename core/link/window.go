@@ -70,6 +70,7 @@ type window struct {
 	history []point
 	rival   competitor
 	shallow shallow
+	unused  unused
 	deliver int
 	arrived core.Time // the newest arrival, by the peer's clock
 }
@@ -281,10 +282,11 @@ func (w *window) endRound(now core.Time, s *Sender) {
 	if w.round.samples == 0 {
 		return
 	}
-	w.takeRate(float64(w.round.acked) / w.delivery(dur).Seconds())
+	rate := float64(w.round.acked) / w.delivery(dur).Seconds()
+	w.takeRate(rate)
 	switch {
 	case w.starting:
-		if w.flatStart() {
+		if !w.unusedRound(now, s, rate) && w.flatStart() {
 			w.endStart(now, s, w.target(s))
 		}
 	case w.drainUntil > 0:
@@ -299,6 +301,7 @@ func (w *window) endRound(now core.Time, s *Sender) {
 		w.probed(s)
 	case w.rival.active:
 		w.compete(now, s, dur)
+	case w.unusedRound(now, s, rate):
 	case w.rest > 0:
 		w.rest--
 	default:

@@ -55,7 +55,7 @@ func (s *Session) resend(lostOn *linkState, lost link.Lost, out *Output) {
 	s.counters.Retransmitted++
 	s.sendPacket(best, p, h, lost.Part, out)
 	if best.tx.Estimate().Loss > doubleLoss || p.Tries > 1 {
-		if second := s.repairer(best); second != nil {
+		if second := s.repairer(best); second != nil && second.open(s.now) {
 			s.counters.Retransmitted++
 			s.sendPacket(second, p, h, lost.Part, out)
 		}
@@ -69,6 +69,13 @@ func (s *Session) repairer(except *linkState) *linkState {
 	return s.least(except, func(l *linkState) time.Duration {
 		return s.lateness(l) + l.tx.Ahead(s.now)
 	})
+}
+
+// open tells whether a link takes a datagram now that need not be sent: what
+// leaves past window and pacer is taken from what comes after it.
+func (l *linkState) open(now core.Time) bool {
+	open, _ := l.tx.Open(now)
+	return open
 }
 
 // maxGaps bounds the losses per link whose repair is awaited.
