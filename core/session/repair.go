@@ -15,7 +15,7 @@ const (
 	maxTries  = 4
 	repairAge = 500 * time.Millisecond
 	// doubleLoss is the loss of a link from which a repair over it is sent on
-	// the next best as well.
+	// the next best as well, if that has room.
 	doubleLoss = 0.003
 )
 
