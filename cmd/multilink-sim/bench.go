@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/multilink-vpn/multilink/cmd/internal/cli"
+	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/engine"
 	"github.com/multilink-vpn/multilink/sim/bench"
 )
@@ -61,9 +62,21 @@ func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
 		}
 	case "none":
 		o.Wireguard = ""
+	default:
+		if _, err := exec.LookPath(o.Wireguard); err != nil {
+			return usageError("--wireguard = %q: no such program", o.Wireguard)
+		}
+	}
+	for flag, path := range map[string]string{"--json": f.json, "--profile": o.Profile} {
+		if err := writable(flag, path); err != nil {
+			return err
+		}
 	}
 	if o.Client, err = clientKeys(f.set); err != nil {
 		return err
+	}
+	if err := config.CheckClientKeys(o.Client); err != nil {
+		return usageError("--set: %w", err)
 	}
 	if os.Getuid() != 0 {
 		return &exitError{exitMachine, errors.New("bench makes network namespaces and needs root")}
@@ -74,6 +87,8 @@ func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
 	o.Progress = func(line string) { fmt.Fprintln(a.err, line) }
 	result, err := bench.Run(ctx, o)
 	switch {
+	case ctx.Err() != nil:
+		return &exitError{exitInconclusive, errInterrupted}
 	case errors.Is(err, bench.ErrUsage):
 		return &exitError{exitUsage, err}
 	case err != nil:

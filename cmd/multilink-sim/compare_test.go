@@ -28,6 +28,7 @@ func TestCompareUsage(t *testing.T) {
 		"ok.csv":    "name,links.a.both.rate\nx-1,2mbit\nx-2,3mbit\n",
 		"value.csv": "name,links.a.both.rate\nx-1,fast\n",
 		"key.csv":   "name,links.z.both.rate\nx-1,2mbit\n",
+		"twice.csv": "name,client.scheduler\nx-1,minrtt\n",
 		"form.csv":  "name,links.a.both.rate\nx-1\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
@@ -51,6 +52,8 @@ func TestCompareUsage(t *testing.T) {
 		{compare + "wrr --points form.csv pass.yaml", "form.csv:2:1: 1 fields: the heading has 2"},
 		{compare + "wrr --points value.csv pass.yaml", `value.csv:2:5: rate = "fast"`},
 		{compare + "wrr --points key.csv pass.yaml", `key.csv:2:5: links has no entry "z"`},
+		{compare + "wrr --points twice.csv pass.yaml", "twice.csv:1: the column client.scheduler contradicts --schedulers"},
+		{compare + "wrr --set client.scheduler.up=minrtt pass.yaml", "--set client.scheduler: contradicts --schedulers"},
 		{compare + "wrr wrong.yaml", "wrong.yaml:2:1"},
 		{"compare --binary program/multilink --out ok.csv --schedulers wrr pass.yaml", "not a directory"},
 		{"merge --out all", "an argument is missing"},

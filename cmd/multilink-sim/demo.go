@@ -57,6 +57,9 @@ func (a *app) demo(cmd *cobra.Command, f runFlags) error {
 	result, err := a.lab.Run(ctx, sc, o)
 	live.finish()
 	result, code := settle(ctx, sc, inNamespaces, result, err)
+	if ctx.Err() != nil {
+		err = errInterrupted
+	}
 	if err != nil {
 		return &exitError{code, err}
 	}

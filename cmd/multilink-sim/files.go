@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/scenario"
 	"github.com/multilink-vpn/multilink/sim/virtual"
@@ -19,6 +22,9 @@ func expand(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
 		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, usageError("%s: no such file or folder", path)
+		}
 		if err != nil {
 			return nil, usageError("%w", err)
 		}
@@ -90,6 +96,25 @@ func supported(sc *scenario.Scenario, asked string) error {
 		if err := virtual.Check(sc); err != nil {
 			return &exitError{exitUsage, err}
 		}
+	}
+	return nil
+}
+
+// writable checks, before anything is run, that the file of a flag can be
+// written; "" is none.
+func writable(flag, path string) error {
+	if path == "" {
+		return nil
+	}
+	folder := filepath.Dir(path)
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return usageError("%s = %q: there is no folder %s", flag, path, folder)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return usageError("%s = %q: is a folder: must be a file", flag, path)
+	}
+	if err := unix.Access(folder, unix.W_OK); err != nil {
+		return usageError("%s = %q: the folder %s cannot be written to: %w", flag, path, folder, err)
 	}
 	return nil
 }

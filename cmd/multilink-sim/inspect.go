@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -25,6 +26,9 @@ func (a *app) listCommand() *cobra.Command {
 		ValidArgsFunction: scenarioFiles,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
+				if _, err := os.Stat(defaultFolder); err != nil {
+					return usageError("there is no folder %s here: name a folder or files", defaultFolder)
+				}
 				args = []string{defaultFolder}
 			}
 			loaded, err := a.load(args, nil)

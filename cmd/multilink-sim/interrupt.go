@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 )
+
+// errInterrupted is why there is no result after an interrupt.
+var errInterrupted = errors.New("interrupted")
 
 // interruptible returns a context that ends with the first interrupt, so that
 // the lab removes what it made. The second ends the program at once; the next

@@ -22,8 +22,14 @@ func (a *app) plan(paths []string, f *compareFlags) (*compare.Plan, error) {
 	if f.runs < 1 || f.runs > 1000 {
 		return nil, usageError("--runs = %d: must be from 1 to 1000", f.runs)
 	}
+	for i, name := range f.schedulers {
+		f.schedulers[i] = strings.TrimSpace(name) // of "wrr, minrtt"
+	}
 	if err := once("--schedulers", f.schedulers); err != nil {
 		return nil, err
+	}
+	if contradicts(f.set) {
+		return nil, usageError("--set client.scheduler: contradicts --schedulers, which sets it: leave it out")
 	}
 	for _, name := range f.schedulers {
 		// The product's own check, on each file.
@@ -43,6 +49,15 @@ func (a *app) plan(paths []string, f *compareFlags) (*compare.Plan, error) {
 	}
 	p.Program, err = programs(runsOn(p.Cases), f.binary)
 	return p, err
+}
+
+// contradicts says whether settings name a scheduler, which is what a
+// comparison chooses.
+func contradicts(set []string) bool {
+	return slices.ContainsFunc(set, func(s string) bool {
+		path, _, _ := strings.Cut(s, "=")
+		return path == "client.scheduler" || strings.HasPrefix(path, "client.scheduler.")
+	})
 }
 
 // once checks that a list has entries, and each once.
@@ -70,6 +85,9 @@ func (a *app) cases(paths []string, f *compareFlags) ([]compare.Case, error) {
 		if points, err = readPoints(f.points); err != nil {
 			fmt.Fprintln(a.err, err)
 			return nil, &exitError{code: exitUsage}
+		}
+		if slices.ContainsFunc(points, func(p compare.Point) bool { return contradicts(p.Set) }) {
+			return nil, usageError("%s:1: the column client.scheduler contradicts --schedulers, which sets it: remove one of them", f.points)
 		}
 	}
 	scenarios, err := a.load(paths, f.set)

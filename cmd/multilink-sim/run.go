@@ -104,6 +104,10 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 			sc.Seed = *o.Seed
 		}
 	}
+	netns := slices.ContainsFunc(scenarios, func(sc *scenario.Scenario) bool { return backendOf(sc, f.backend) == inNamespaces })
+	if err := f.useless(netns); err != nil {
+		return err
+	}
 	if o.Binary, err = findBinary(f.binary); err != nil {
 		return err
 	}
@@ -117,7 +121,7 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 	}
 	ctx, stop := a.interruptible(ctx)
 	defer stop()
-	if slices.ContainsFunc(scenarios, func(sc *scenario.Scenario) bool { return backendOf(sc, f.backend) == inNamespaces }) {
+	if netns {
 		if err := a.lab.Sweep(o.Log); err != nil {
 			fmt.Fprintf(a.err, "multilink-sim: what an earlier run left could not be removed: %v\n", err)
 		}
@@ -141,11 +145,24 @@ func (f *runFlags) check() error {
 		return usageError("--impair = %q: must be one of %s", f.impair, strings.Join(impairModes, ", "))
 	}
 	for flag, path := range map[string]string{"--json": f.json, "--junit": f.junit} {
-		if path == "" || path == "-" && flag == "--json" {
+		if path == "-" && flag == "--json" {
 			continue
 		}
-		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-			return usageError("%s = %q: there is no folder %s", flag, path, filepath.Dir(path))
+		if err := writable(flag, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// useless refuses what only runs in namespaces have, when there are none.
+func (f *runFlags) useless(inNamespaces bool) error {
+	if inNamespaces {
+		return nil
+	}
+	for flag, given := range map[string]bool{"--keep": f.keep, "--pcap": f.pcap != "", "--impair": f.impair != impairModes[0]} {
+		if given {
+			return usageError("%s: only for runs in namespaces (--backend netns), not for virtual time", flag)
 		}
 	}
 	return nil
