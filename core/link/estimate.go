@@ -107,7 +107,7 @@ const (
 	idleSettle = 20 // samples before noise is called none
 )
 
-func (e *delayEstimator) add(now core.Time, newest, least time.Duration, light bool) {
+func (e *delayEstimator) add(now core.Time, newest, least time.Duration) {
 	if !e.seen {
 		e.smoothed, e.last, e.seen = newest, newest, true
 		e.before = [2]time.Duration{newest, newest}
@@ -118,11 +118,13 @@ func (e *delayEstimator) add(now core.Time, newest, least time.Duration, light b
 	e.last = newest
 	e.floor.add(now, least)
 	e.swing.add(now, newest)
-	if !light {
-		return
-	}
+}
+
+// addIdle takes the delay of a datagram that found the link with next to nothing to
+// carry, without the time that the link took to carry it.
+func (e *delayEstimator) addIdle(delay time.Duration) {
 	e.idleCount++
-	above := newest - e.floor.get()
+	above := max(0, delay-e.floor.get())
 	if above > e.idle {
 		e.idle += (above - e.idle) / 4
 	} else {

@@ -246,7 +246,19 @@ func (s *Sender) measure(now core.Time, a *wire.Ack, round *sample) {
 	rtt := now.Sub(r.at) - a.Delay
 	round.valid, round.at, round.rtt, round.delay, round.least = true, a.Arrivals[0].At, rtt, newest, least
 	s.rtt.add(now, rtt)
-	s.delay.add(now, newest, least, r.light)
+	s.delay.add(now, newest, least)
+	if r.light {
+		s.delay.addIdle(newest - s.ownTime(int(r.size)))
+	}
+}
+
+// ownTime is how long the link takes for size bytes, which is no jitter; 0 while the
+// rate is not known.
+func (s *Sender) ownTime(size int) time.Duration {
+	if s.window.starting {
+		return 0
+	}
+	return s.window.packets(float64(size) / segment)
 }
 
 // findLost declares lost what is missing below the newest arrival, down to

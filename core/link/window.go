@@ -124,13 +124,14 @@ func (w *window) effective() int {
 	return w.size
 }
 
-// target is the standing queue aimed at: enough for two full packets, and not
-// less than the idle jitter, which on a busy FIFO link is exceeded all the time.
+// target is the standing queue aimed at: a full packet on the link and another
+// that waits half of the time, and not less than the idle jitter, which on a busy
+// FIFO link is exceeded all the time.
 func (w *window) target(s *Sender) time.Duration {
 	if w.calm {
 		return max(calmTarget, w.packets(1), s.delay.idle)
 	}
-	return max(targetFloor, w.packets(2), w.noise(s))
+	return max(targetFloor, w.packets(1.5), w.noise(s))
 }
 
 // packets is how long the link takes for n full packets.
@@ -254,6 +255,8 @@ func (w *window) endStart(now core.Time, s *Sender, target time.Duration) {
 	w.starting = false
 	w.size = max(minWindow, w.fill(w.peak, s, target))
 	w.rate = w.peak
+	// What passed for jitter so far has in it the time of a full packet on the link.
+	s.delay.idle = max(0, s.delay.idle-w.packets(1))
 	w.lastCut = now
 	w.newRound(now, s)
 }
