@@ -201,14 +201,16 @@ func (b *bottleneck) offer(rate float64, d time.Duration) {
 	}
 }
 
-func (b *bottleneck) send() {
+func (b *bottleneck) send() { b.sendSized(segment) }
+
+func (b *bottleneck) sendSized(size int) {
 	number := b.s.NextNumber()
-	b.s.Sent(b.now, segment, true, nil, wire.Whole)
+	b.s.Sent(b.now, size, true, nil, wire.Whole)
 	if b.free.Sub(b.now) > b.queue || b.random.Float64() < b.loss {
 		return
 	}
 	wait := max(0, b.free.Sub(b.now))
-	b.free = max(b.free, b.now).Add(time.Duration(segment / b.rate * 1e9))
+	b.free = max(b.free, b.now).Add(time.Duration(float64(size) / b.rate * 1e9))
 	at := b.free.Add(b.delay)
 	if b.jitter > 0 {
 		at = at.Add(time.Duration(b.random.Int64N(int64(b.jitter))))

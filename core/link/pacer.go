@@ -80,6 +80,21 @@ func (s *Sender) Open(now core.Time) (bool, core.Time) {
 	return next <= now, next
 }
 
+// Passable tells whether a datagram of a sparse flow may leave now though window or
+// pacer hold others back: on a slow link that spares it the wait for a packet of
+// theirs. What passes, about a full packet at most, is taken off what the others may
+// send. A short queue would lose it, and a cap holds for all.
+func (s *Sender) Passable(now core.Time) bool {
+	if s.window.off || s.limit.next > now || s.Room() <= -segment {
+		return false
+	}
+	if _, short := s.window.shallowPace(); short {
+		return false
+	}
+	// The pacer is a packet ahead when one of the others has just left.
+	return s.Ahead(now).Seconds()*s.paceRate() <= 2*segment
+}
+
 // Ahead is how long the pacer needs for what has left, which a datagram that
 // leaves past it waits for in the link's queue, or is lost where that is short.
 func (s *Sender) Ahead(now core.Time) time.Duration {

@@ -67,6 +67,10 @@ func (q *Queue) list(b *bucket) {
 	if !b.listed {
 		b.listed, b.deficit = true, quantum
 		c.fresh.push(b)
+		// It waits for no more of an old bucket's turn, which goes on afterwards.
+		if q.current != nil && q.current.class == b.class && c.fresh.n == 1 {
+			q.current = nil
+		}
 	}
 }
 

@@ -320,5 +320,16 @@ func (q *Queue) LastSequence(id core.LinkID, bucket uint8) (uint16, bool) {
 	return uint16(c.sequence[bucket]), true
 }
 
+// Sparse tells whether the bucket whose turn it is had nothing waiting of late and
+// has no more now than it may send in its first turn.
+func (q *Queue) Sparse() bool {
+	if !q.Waiting() {
+		return false
+	}
+	b := q.turn()
+	fresh := &q.classes[b.class].fresh
+	return fresh.n > 0 && fresh.front() == b && b.bytes <= b.deficit
+}
+
 // Turn is the bucket whose turn it is. A packet must be Waiting.
 func (q *Queue) Turn() uint8 { return q.turn().id }

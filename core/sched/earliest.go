@@ -43,6 +43,11 @@ func (s *earliest) Pick(v *View) (Choice, core.Time, bool) {
 	s.rank(v)
 	wake := core.Never
 	head := v.Queue.At(0)
+	if v.Sparse {
+		if l := s.first(v, head); l != nil {
+			return Choice{Count: 1, Links: Of(l.ID)}, 0, true
+		}
+	}
 	for _, a := range s.order {
 		l := a.link
 		if !l.Open {
@@ -54,6 +59,23 @@ func (s *earliest) Pick(v *View) (Choice, core.Time, bool) {
 		}
 	}
 	return Choice{}, wake, false
+}
+
+// first is the link that delivers head soonest, if head may leave on it now. A
+// packet of a sparse flow does not take the next best link because the best one is
+// busy with others': to wait for it, or to let it pass, is sooner.
+func (s *earliest) first(v *View, head Packet) *Link {
+	for _, a := range s.order {
+		last, carried := v.Queue.LastSequence(a.link.ID, head.Bucket)
+		if carried && int16(head.Sequence-last) <= 0 {
+			continue
+		}
+		if a.link.Open || a.link.Passable {
+			return a.link
+		}
+		return nil
+	}
+	return nil
 }
 
 // rank orders the links by arrival.

@@ -24,8 +24,11 @@ type Link struct {
 	// has come).
 	Open    bool
 	OpensAt core.Time
-	Backup  bool // to be used when no other link can
-	Suspect bool // silent with data in flight
+	// Passable: a packet of a sparse flow may leave now though the link is not
+	// Open.
+	Passable bool
+	Backup   bool // to be used when no other link can
+	Suspect  bool // silent with data in flight
 
 	// Known: the delays below have been measured.
 	Known        bool
@@ -90,6 +93,9 @@ type View struct {
 	// Backlog is the bytes that all flows have waiting.
 	Flows   int
 	Backlog int
+	// Sparse: the flow had nothing waiting of late, and has no more now than it
+	// may send in a turn. Links of the answer may be Passable instead of Open then.
+	Sparse bool
 	// Held: the packets of this flow wait for the fast links until the slow
 	// ones have caught up (Link.Open says so): the youngest may leave now on the
 	// slowest.
@@ -117,7 +123,7 @@ type Scheduler interface {
 	// Pick names the next packets to leave. Where nothing should leave now
 	// it returns ok false, and in wake the time to ask again (core.Never: when
 	// something has changed); it may then be asked about another flow. Links of the answer must be Open, but for
-	// redundant copies.
+	// redundant copies and sparse flows.
 	Pick(v *View) (c Choice, wake core.Time, ok bool)
 	// Sent tells what became of a choice: bytes that left on a link. The
 	// session may send fewer packets than chosen: the flow's turn may end.

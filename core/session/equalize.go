@@ -113,6 +113,7 @@ func (s *Session) holding() bool {
 func (s *Session) pick() (c sched.Choice, wake core.Time, ok bool) {
 	v := &s.view
 	v.Held = s.holding()
+	v.Sparse = !v.Held && s.queue.Sparse()
 	if !v.Held {
 		return s.sched.Pick(v)
 	}
