@@ -111,46 +111,45 @@ func (l *clientLink) connectTo(ctx context.Context, o underlay.Options, cfg *con
 		Suites: seal.Names(seal.Preferred(l.client.deps.hasAES())), Strategy: cfg.Strategy, MTU: cfg.TUN.MTU, Rules: receiving(policy),
 	}
 	var welcome control.Welcome
+	holds := false // the turn
+	defer func() {
+		if err != nil {
+			conn.Close()
+			if holds {
+				<-want.turn
+			}
+		}
+	}()
 	err = answered(ctx, o.Remote, func(ctx context.Context) (err error) {
-		welcome, err = want.open(ctx, conn, hello)
+		if holds, err = want.wait(ctx); err == nil {
+			welcome, err = conn.Open(ctx, hello)
+		}
 		return err
 	})
 	if err != nil {
-		conn.Close()
 		return nil, err
-	}
-	if want.turn != nil {
-		defer func() {
-			if err != nil {
-				<-want.turn
-			}
-		}()
 	}
 	n = &connection{
 		tcp: nc, control: conn, asked: cfg.Strategy, policy: limits(policy), welcome: welcome, local: o.Listen.Addr(),
 		since: time.Now(), took: time.Since(began),
 	}
 	if err = n.complete(l, o, hello.ReceiverIndex); err != nil {
-		conn.Close()
 		return nil, err
 	}
 	return n, nil
 }
 
-// open says hello when it is its turn, which is given back if it fails.
-func (w wanted) open(ctx context.Context, conn *control.Conn, hello control.Hello) (control.Welcome, error) {
-	if w.turn != nil {
-		select {
-		case w.turn <- struct{}{}:
-		case <-ctx.Done():
-			return control.Welcome{}, ctx.Err()
-		}
+// wait waits for the turn and says whether there is one to give back.
+func (w wanted) wait(ctx context.Context) (holds bool, err error) {
+	if w.turn == nil {
+		return false, nil
 	}
-	welcome, err := conn.Open(ctx, hello)
-	if err != nil && w.turn != nil {
-		<-w.turn
+	select {
+	case w.turn <- struct{}{}:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
-	return welcome, err
 }
 
 // complete derives the keys and opens the socket.
