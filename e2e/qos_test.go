@@ -104,7 +104,7 @@ var _ = Describe("The rules of priority and latency", func() {
 			{[]string{"add", "--port", "443", "--protocol", "icmp", "--priority", "1"}, 2, `--port "443": can never match: protocol icmp has no ports`},
 			{[]string{"add", "--port", "443", "--protocol", "tcp", "--priority", "2"}, 1, "rule 3: can never match: rule 2 (port 443: priority 1) takes all its packets first"},
 			{[]string{"add", "--port", "443", "--priority", "2"}, 1, "rule 3: contradicts rule 2 (port 443: priority 1)"},
-			{[]string{"add", "--port", "80", "--priority", "2", "--at", "9"}, 1, "there is no place 9: there are 2"},
+			{[]string{"add", "--port", "80", "--priority", "2", "--at", "9"}, 1, "there is no place 9 for a rule: must be 1..3"},
 			{[]string{"remove", "3"}, 1, "there is no rule 3: there are 2"},
 		} {
 			status, out := ask(c.args...)

@@ -96,6 +96,7 @@ var _ = Describe("Wrong input", func() {
 		Entry("unknown resequencer", "client", keys{"reorder": "none at all"}, "must be one of", "global"),
 		Entry("misspelt key", "client", keys{"kill_swich": true}, "kill_swich", `did you mean "kill_switch"?`),
 		Entry("unknown key in a table", "client", keys{"tun": keys{"colour": "red"}}, "tun.colour"),
+		Entry("a key of the other end", "client", keys{"masquerade": true}, "masquerade", "a server has it"),
 		Entry("wrong type", "server", keys{"masquerade": "yes"}, `masquerade = "yes"`, "true or false"),
 		Entry("impossible MTU", "client", keys{"tun": keys{"mtu": 70000}}, "tun.mtu = 70000", "1280.."),
 		Entry("impossible address of the server", "client", keys{"server": "vpn.example.org:port"}, "port", "1..65535"),
@@ -214,7 +215,7 @@ var _ = Describe("Wrong input", func() {
 		Entry("no command", []string{"a command is missing", "Usage"}),
 		Entry("an unknown command", []string{"unknown command", "sever"}, "sever"),
 		Entry("an unknown flag", []string{"unknown flag", "--confg"}, "client", "--confg", "x"),
-		Entry("an argument too many", []string{"x.toml"}, "client", "x.toml"),
+		Entry("an argument too many", []string{"did you mean multilink client --config x.toml?"}, "client", "x.toml"),
 	)
 
 	It("no program to ask for its status", func() {
@@ -273,7 +274,8 @@ expect:
 		Entry("an unknown command", []string{"unknown command"}, "rnu"),
 		Entry("an unknown flag", []string{"unknown flag", "--sed"}, "run", "--sed", "1", "x.yaml"),
 		Entry("a wrong value", []string{"--impair", "auto, netem, user"}, "run", "--impair", "tc", "x.yaml"),
-		Entry("no file", []string{"at least 1 arg"}, "run"),
+		Entry("no file", []string{"an argument is missing", "run FILE"}, "run"),
+		Entry("a result that could not be written", []string{"--json", "is a folder"}, "run", "--json", "/", "x.yaml"),
 		Entry("a file that is not there", []string{"/nowhere/x.yaml", "no such file"}, "run", "/nowhere/x.yaml"),
 	)
 })
