@@ -37,7 +37,7 @@ lint: go ## gofmt, vet, staticcheck, actionlint, go.mod
 
 unit: go ## unit tests with the race detector; failing links, over 100 seeds
 	go test -race -timeout 15m ./cmd/... ./core/... ./sim/...
-	go test -run TestFailover ./sim/virtual -failover-seeds 100
+	go test -timeout 15m -run TestFailover ./sim/virtual -failover-seeds 100
 
 e2e: build bin/wireguard-go ## the chosen scenarios with the real binaries (root)
 	E2E_TIMEOUT=$(E2E_TIMEOUT) scripts/e2e.sh --label-filter '!full'

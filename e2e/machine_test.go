@@ -256,6 +256,15 @@ func (m *machine) run(cmd *exec.Cmd, more ...nsdo.Mount) (status int, output str
 	return cmd.ProcessState.ExitCode(), out.String()
 }
 
+// tellToEnd sends a program a signal and waits for its end, which it makes when it
+// does not come. It returns how the program ended.
+func tellToEnd(cmd *exec.Cmd, signal unix.Signal) error {
+	_ = cmd.Process.Signal(signal) // once it has ended: nothing
+	kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	return cmd.Wait()
+}
+
 // multilink runs the product's program.
 func (m *machine) multilink(args ...string) (status int, output string) {
 	GinkgoHelper()

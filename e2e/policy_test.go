@@ -102,8 +102,7 @@ var _ = Describe("The use of links", func() {
 			cmd.Stdout = out
 			p.on.start(cmd)
 			DeferCleanup(func() {
-				_ = cmd.Process.Signal(unix.SIGTERM)
-				Expect(cmd.Wait()).To(Succeed())
+				Expect(tellToEnd(cmd, unix.SIGTERM)).To(Succeed())
 			})
 			return func() (list []string) {
 				text, err := os.ReadFile(file)

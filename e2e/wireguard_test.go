@@ -16,6 +16,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
 // wireguardPort is where the far end listens.
@@ -58,8 +59,7 @@ func wireguardEnd(m *machine, binary, prefix, config string) {
 	cmd.Env = append(os.Environ(), "LOG_LEVEL=error")
 	m.start(cmd)
 	DeferCleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it removes its socket
-		_ = cmd.Wait()
+		_ = tellToEnd(cmd, unix.SIGINT) // it removes its socket
 	})
 	var answer string
 	Eventually(func() error {
