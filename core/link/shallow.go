@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
@@ -13,10 +14,11 @@ const (
 	trialLosses  = 24   // that tell a share; as many are awaited in a trial
 	trialPace    = 0.75 // of the delivery rate, while it is tried whether that helps
 	trialHelps   = 0.25 // at most that part of the loss is left
+	trialLeast   = 100  // packets that a trial takes, as they tell what is lost at random
 	trialEvery   = 30 * time.Second
 	trialVain    = 3 // doublings of that, at most
 
-	shallowLoss  = 0.02 // above what was lost in the trial: too fast
+	shallowLoss  = 0.02 // above what was lost in the trial, and may be chance: too fast
 	shallowBatch = 50   // packets that tell the loss
 	shallowRise  = 0.02 // of the pace per round trip
 	shallowNear  = 0.03 // of the pace that last lost: there it rises
@@ -103,7 +105,7 @@ func (w *window) tried(now core.Time, s *Sender) {
 	h.acked += w.round.acked
 	h.lost += w.round.lost
 	total := float64(h.acked + h.lost)
-	if total*h.before < trialLosses*segment {
+	if total*h.before < trialLosses*segment || total < trialLeast*segment {
 		return
 	}
 	share := float64(h.lost) / total
@@ -136,8 +138,10 @@ func (w *window) steer(now core.Time, s *Sender) {
 	total := h.acked + h.lost
 	if total >= shallowBatch*segment {
 		share := float64(h.lost)/float64(total) - h.random
+		// What is lost at random varies from batch to batch: two standard deviations.
+		chance := 2 * math.Sqrt(h.random*segment/float64(total))
 		h.acked, h.lost = 0, 0
-		if share > shallowLoss {
+		if share > shallowLoss+chance {
 			w.slower(now, s, share)
 			return
 		}

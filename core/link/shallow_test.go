@@ -23,6 +23,7 @@ func TestWindowOnShallowQueues(t *testing.T) {
 		{"90 Mbit/s 5 ms, queue 1 ms", 90 * mbit, 5 * time.Millisecond, time.Millisecond, 0, 0.8, 0.03},
 		{"1 Mbit/s 13 ms, queue 8 ms", mbit, 13 * time.Millisecond, 8 * time.Millisecond, 0, 0.7, 0.03},
 		{"40 Mbit/s 24 ms, queue 7 ms, 1 % loss", 40.6 * mbit, 24 * time.Millisecond, 7 * time.Millisecond, 0.01, 0.75, 0.05},
+		{"82 Mbit/s 15 ms, queue 7 ms, 2 % loss", 82.5 * mbit, 15 * time.Millisecond, 7 * time.Millisecond, 0.02, 0.85, 0.06},
 		{"50 Mbit/s 20 ms, 3 % loss", 50 * mbit, 20 * time.Millisecond, 100 * time.Millisecond, 0.03, 0.9, 0.04},
 		{"50 Mbit/s 20 ms, 20 % loss", 50 * mbit, 20 * time.Millisecond, 100 * time.Millisecond, 0.2, 0.7, 0.25},
 	} {
