@@ -415,13 +415,59 @@ func TestReorderingLinkIsExcused(t *testing.T) {
 	}
 	ack(wire.Range{First: 3, Last: 3}, wire.Range{First: 0, Last: 1})
 	ack(wire.Range{First: 0, Last: 4})
-	if s.Stats().SpuriousLost != 1 || s.reorder.tolerance == 0 {
-		t.Fatalf("spurious %d, tolerance %v", s.Stats().SpuriousLost, s.reorder.tolerance)
+	if s.Stats().SpuriousLost != 1 || s.reorder.tolerance.by == 0 {
+		t.Fatalf("spurious %d, tolerance %v", s.Stats().SpuriousLost, s.reorder.tolerance.by)
 	}
 	lost := s.Stats().Lost
 	ack(wire.Range{First: 6, Last: 6}, wire.Range{First: 0, Last: 4})
 	if s.Stats().Lost != lost {
 		t.Error("a datagram within the tolerance is called lost")
+	}
+}
+
+// TestLateAnswerIsNoReordering: what was called lost for its age, as its report did
+// not come, and is acknowledged after all, delays only the next such verdict.
+func TestLateAnswerIsNoReordering(t *testing.T) {
+	s := NewSender(true)
+	now := core.Time(time.Hour)
+	ack := func(ranges ...wire.Range) {
+		s.Acked(now, &wire.Ack{Ranges: ranges, Arrivals: []wire.Arrival{{Number: ranges[0].Last, At: now}}}, nil)
+	}
+	send := func(n int) {
+		for range n {
+			s.Sent(now, 1000, true, nil, wire.Whole)
+		}
+	}
+	send(1)
+	now += 20e6
+	ack(wire.Range{First: 0, Last: 0})
+	send(2)
+	before := s.tailAge()
+	now = s.NextTimeout()
+	if lost := s.HandleTimeout(now, nil); len(lost) != 2 {
+		t.Fatalf("%d lost for their age, want 2", len(lost))
+	}
+	now += 5e6
+	ack(wire.Range{First: 0, Last: 2})
+	if s.Stats().SpuriousLost != 2 || s.reorder.tolerance.by != 0 || s.tailAge() <= before {
+		t.Errorf("spurious %d, tolerance %v, lost after %v, before %v",
+			s.Stats().SpuriousLost, s.reorder.tolerance.by, s.tailAge(), before)
+	}
+	send(2)
+	now += 20e6
+	lost := s.Stats().Lost
+	ack(wire.Range{First: 4, Last: 4}, wire.Range{First: 0, Last: 2})
+	if s.Stats().Lost != lost+1 {
+		t.Error("a gap on a link that keeps order is tolerated")
+	}
+	now += core.Time(10 * allowanceLife)
+	for range 8 {
+		send(1)
+		now += core.Time(allowanceLife)
+		ack(wire.Range{First: 0, Last: s.next - 1})
+	}
+	if s.reorder.patience.by != 0 {
+		t.Errorf("still %v of patience", s.reorder.patience.by)
 	}
 }
 

@@ -10,32 +10,56 @@ import (
 // rememberLost is how many lost numbers a reorderGuard remembers.
 const rememberLost = 64
 
-// maxTolerance bounds how much reordering a link may excuse.
+// maxTolerance bounds how much an allowance may excuse.
 const maxTolerance = 60 * time.Millisecond
 
-// reorderGuard notices datagrams that were called lost and came after all,
-// and answers with a tolerance, as RACK does (RFC 8985, section 6.2).
+// reorderGuard notices datagrams that were called lost and came after all. Those
+// that a later one had overtaken show a link that reorders: it gets a tolerance, as
+// RACK does (RFC 8985, section 6.2). Those that were merely answered late, as when
+// a report is lost, show nothing of the order: only age proves their like lost later.
 type reorderGuard struct {
-	tolerance time.Duration
+	tolerance allowance // for what a later datagram has overtaken
+	patience  allowance // for what is not answered
 	recent    [rememberLost]lostNumber
 	n         int // recent[:min(n, len)] are set
-	healAt    core.Time
 }
 
 type lostNumber struct {
 	number uint64
-	sent   core.Time
 	at     core.Time // when it was called lost; 0: came
+	passed bool      // a later one had arrived by then
 }
 
-func (g *reorderGuard) lost(now core.Time, number uint64, sent core.Time) {
-	g.recent[g.n%rememberLost] = lostNumber{number, sent, now}
+// allowance is what would have saved the latest of what was called lost too early.
+// It halves after ten seconds without such a case.
+type allowance struct {
+	by     time.Duration
+	healAt core.Time
+}
+
+const allowanceLife = 10 * time.Second
+
+func (a *allowance) raise(now core.Time, late time.Duration) {
+	a.by = min(max(a.by, late+2*time.Millisecond), maxTolerance)
+	a.healAt = now.Add(allowanceLife)
+}
+
+func (a *allowance) heal(now core.Time) {
+	if a.by == 0 || now < a.healAt {
+		return
+	}
+	a.healAt = now.Add(allowanceLife)
+	if a.by /= 2; a.by < time.Millisecond {
+		a.by = 0
+	}
+}
+
+func (g *reorderGuard) lost(now core.Time, number uint64, passed bool) {
+	g.recent[g.n%rememberLost] = lostNumber{number, now, passed}
 	g.n++
 }
 
-// acked looks for lost numbers among those that arrived. The tolerance
-// becomes what would have saved the latest of them; it halves after ten
-// seconds without such a case.
+// acked looks for lost numbers among those that arrived.
 func (g *reorderGuard) acked(now core.Time, a *wire.Ack, stats *SenderStats) {
 	for i := range min(g.n, rememberLost) {
 		l := &g.recent[i]
@@ -43,16 +67,15 @@ func (g *reorderGuard) acked(now core.Time, a *wire.Ack, stats *SenderStats) {
 			continue
 		}
 		stats.SpuriousLost++
-		g.tolerance = min(max(g.tolerance, now.Sub(l.at)+2*time.Millisecond), maxTolerance)
-		g.healAt = now.Add(10 * time.Second)
+		if l.passed {
+			g.tolerance.raise(now, now.Sub(l.at))
+		} else {
+			g.patience.raise(now, now.Sub(l.at))
+		}
 		l.at = 0
 	}
-	if g.tolerance > 0 && now >= g.healAt {
-		g.healAt = now.Add(10 * time.Second)
-		if g.tolerance /= 2; g.tolerance < time.Millisecond {
-			g.tolerance = 0
-		}
-	}
+	g.tolerance.heal(now)
+	g.patience.heal(now)
 }
 
 func contains(rs []wire.Range, n uint64) bool {

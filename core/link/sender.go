@@ -269,7 +269,7 @@ func (s *Sender) findLost(now core.Time, a *wire.Ack, round *sample, out []Lost)
 		return out
 	}
 	limit := s.records[int(newest-s.base)+s.head].at
-	limit = limit.Add(-s.reorder.tolerance)
+	limit = limit.Add(-s.reorder.tolerance.by)
 	for i := len(a.Ranges) - 1; i > 0; i-- {
 		first, last := a.Ranges[i].Last+1, a.Ranges[i-1].First-1
 		for n := max(first, s.base); n <= last && n < s.next; n++ {
@@ -299,7 +299,7 @@ func (s *Sender) lose(now core.Time, number uint64, rec *record, round *sample, 
 			s.random += (1 - s.random) * lossGain
 		}
 	}
-	s.reorder.lost(now, number, rec.at)
+	s.reorder.lost(now, number, s.anyAck && number < s.largest)
 	out = append(out, Lost{Number: number, Held: rec.held, Part: rec.part})
 	rec.held = nil
 	return out
@@ -340,7 +340,7 @@ func (s *Sender) tailAge() time.Duration {
 	if !s.rtt.known() {
 		return tailUnknown
 	}
-	return s.rtt.smoothed + 4*s.rtt.variance + tailSlack + s.reorder.tolerance
+	return s.rtt.smoothed + 4*s.rtt.variance + tailSlack + max(s.reorder.tolerance.by, s.reorder.patience.by)
 }
 
 // NextTimeout is when the oldest outstanding datagram becomes lost.

@@ -27,6 +27,7 @@ type linkState struct {
 	paths  paths
 
 	pinged   core.Time // when a report last asked for an acknowledgement
+	tail     bool      // data was sent since the link was last asked about its tail
 	standing standing
 	doubted  core.Time // when it was last suspect or down
 	gaps     []gap

@@ -235,6 +235,7 @@ func (s *Session) sendPart(l *linkState, p *packet.Packet, h wire.PacketHeader, 
 	var held *packet.Packet
 	if s.cfg.Send.Retransmit {
 		held = p
+		l.tail = l.tail || h.Flags&wire.LowLatency == 0
 	}
 	if size = s.seal(l, b, number, out); size > 0 {
 		l.tx.Sent(s.now, size, true, held, part)

@@ -156,7 +156,7 @@ func (s *Session) beginBody() []byte { return wire.AppendFrames(s.report[:0]) }
 func (s *Session) NextTimeout() core.Time {
 	t := min(s.reseq.NextTimeout(), s.halves.nextTimeout())
 	for _, l := range s.order {
-		t = min(t, s.tailDue(l), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.hedgeDue(), l.mtuDue(), s.fallbackDue(l), l.paths.nextTimeout())
+		t = min(t, s.tailDue(l), l.rx.AckDue(), s.probeDue(l), s.judgeDue(l), l.hedgeDue(), l.tailProbeDue(), l.mtuDue(), s.fallbackDue(l), l.paths.nextTimeout())
 	}
 	if !s.queue.Empty() || len(s.stranded) > 0 {
 		t = min(t, s.wake, s.expireDue())
@@ -178,6 +178,9 @@ func (s *Session) HandleTimeout(now core.Time, out *Output) {
 			s.hedgeCalls(l, out)
 		}
 		s.challengeAgain(l, out)
+		if l.tailProbeDue() <= now {
+			s.probeTail(l, out)
+		}
 		if s.probeDue(l) <= now {
 			s.probe(l, out)
 		}
