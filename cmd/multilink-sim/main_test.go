@@ -186,7 +186,6 @@ func TestExitStatus(t *testing.T) {
 		{"run --json empty pass.yaml", 2, 0, `--json = "empty": is a folder`},
 		{"run --backend virtual --keep pass.yaml", 2, 0, "--keep: only for runs in namespaces"},
 		{"run --pcap caps virtual.yaml", 2, 0, "--pcap: only for runs in namespaces"},
-		{"run --impair netem virtual.yaml", 2, 0, "--impair: only for runs in namespaces"},
 		{"bench --binary program/multilink --wireguard none --json none/x", 2, 0, "there is no folder none"},
 		{"bench --binary program/multilink --wireguard none --profile empty", 2, 0, "is a folder"},
 		{"bench --binary program/multilink --wireguard none --set schedular=wrr", 2, 0, `--set: unknown key "schedular": did you mean "scheduler"?`},

@@ -155,12 +155,14 @@ func (f *runFlags) check() error {
 	return nil
 }
 
-// useless refuses what only runs in namespaces have, when there are none.
+// useless refuses what only runs in namespaces leave behind, when there are
+// none. --impair is let pass: it says how namespaces are to be impaired, and a
+// script may say so for every scenario.
 func (f *runFlags) useless(inNamespaces bool) error {
 	if inNamespaces {
 		return nil
 	}
-	for flag, given := range map[string]bool{"--keep": f.keep, "--pcap": f.pcap != "", "--impair": f.impair != impairModes[0]} {
+	for flag, given := range map[string]bool{"--keep": f.keep, "--pcap": f.pcap != ""} {
 		if given {
 			return usageError("%s: only for runs in namespaces (--backend netns), not for virtual time", flag)
 		}
