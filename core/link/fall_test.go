@@ -45,3 +45,17 @@ func TestLossWithoutQueueIsRandom(t *testing.T) {
 		t.Errorf("loss %.2g, of it random %.2g", e.Loss, e.Random)
 	}
 }
+
+// TestLossOfAYoungLink: a link that loses is known to after few datagrams, when
+// the average still lacks most of it. (Its start fills the queue, too.)
+func TestLossOfAYoungLink(t *testing.T) {
+	b := newBottleneck(2*mbit, 20*time.Millisecond)
+	if l := b.s.UnbiasedLoss(); l != 0 {
+		t.Errorf("loss %v before the first datagram", l)
+	}
+	b.loss = 0.05
+	b.saturate(time.Second)
+	if e, l := b.s.Estimate(), b.s.UnbiasedLoss(); l < 0.03 || l > 0.15 || e.Loss > l/2 {
+		t.Errorf("after %d datagrams loss %.4f, made up for %.4f", b.s.Stats().Acked, e.Loss, l)
+	}
+}

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
@@ -64,6 +65,17 @@ func (s *Sender) Estimate() Estimate {
 	queued := time.Duration(float64(s.inFlight)/max(s.window.rate, 1000)*1e9) - e.MinRTT - s.delay.idle
 	e.Delay = e.Base + max(0, queued)
 	return s.capped(e)
+}
+
+// UnbiasedLoss is the Loss of the estimate with what a young link's lacks made
+// up for: the average begins at nothing and is too low until it has seen a
+// thousand datagrams. Of a few it says little.
+func (s *Sender) UnbiasedLoss() float64 {
+	seen := float64(s.stats.Acked + s.stats.Lost)
+	if seen == 0 {
+		return 0
+	}
+	return s.loss / (1 - math.Pow(1-lossGain, seen))
 }
 
 // Stats returns the counts of the sending half.

@@ -31,8 +31,7 @@ type standing struct {
 
 // losesAtRandom tells whether the silence of a link may be loss and no outage.
 func (l *linkState) losesAtRandom() bool {
-	e := l.tx.Estimate()
-	return e.Loss > chanceLoss && e.InFlight < chanceFlight
+	return l.tx.UnbiasedLoss() > chanceLoss && l.tx.Estimate().InFlight < chanceFlight
 }
 
 // fall notes that a link which was in use is not any more. chance says that it
