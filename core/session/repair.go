@@ -9,8 +9,10 @@ import (
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
-// Limits of repair: a packet is sent again at most maxTries times and while
-// it is younger than repairAge and the round trip of its link.
+// Limits of repair: a packet is sent again at most maxTries times, while it is
+// younger than repairAge and the round trip of its link, and on a link that has
+// no more than repairAge to do for what was sent on it before: what a fast link had
+// on its way when it fell silent is minutes of work for a slow one.
 const (
 	maxTries  = 4
 	repairAge = 500 * time.Millisecond
@@ -47,6 +49,9 @@ func (s *Session) resend(lostOn *linkState, lost link.Lost, out *Output) {
 	if best == nil {
 		s.strand(p)
 		return
+	}
+	if best.tx.Ahead(s.now) > repairAge {
+		return // it would come too late, and all that follows as well
 	}
 	p.Tries++
 	h := p.Header

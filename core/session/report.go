@@ -150,6 +150,9 @@ func (s *Session) least(except *linkState, late func(*linkState) time.Duration) 
 func (s *Session) lateness(l *linkState) time.Duration {
 	e := l.tx.Estimate()
 	t := l.doubt(&e) + e.Delay
+	if e.Starting {
+		t += startQueue(&e)
+	}
 	if l.streaming() {
 		t += streamPenalty
 	}
@@ -157,6 +160,17 @@ func (s *Session) lateness(l *linkState) time.Duration {
 		t += reservedPenalty
 	}
 	return t
+}
+
+// startQueue is the queue on a link that is starting, if it is as fast as what
+// it has delivered and no more: what leaves now may wait for so long. Its
+// scheduler hopes for more (link.Sender.Estimate); a report that waits behind a
+// burst of acknowledgements makes the peer send again all that it does not know of.
+func startQueue(e *link.Estimate) time.Duration {
+	if e.Rate <= 0 {
+		return 0
+	}
+	return max(0, time.Duration(float64(e.InFlight)/e.Rate*1e9)-e.SRTT)
 }
 
 // doubt is what a delay of a link is taken longer for: its jitter, its loss, and
