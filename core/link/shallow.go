@@ -130,7 +130,11 @@ func (w *window) steer(now core.Time, s *Sender) {
 	h := &w.shallow
 	// What swings here is the short queue itself: it is no jitter.
 	if w.round.least-s.emptyDelay(s.delay.idle) > w.target(s)*5/4 {
-		h.active = false // there is room for a queue now
+		h.active, h.acked, h.lost = false, 0, 0 // there is room for a queue now
+		return
+	}
+	if w.rest > 0 { // what this round tells of was sent before the cut
+		w.rest--
 		return
 	}
 	h.acked += w.round.acked
@@ -148,15 +152,14 @@ func (w *window) steer(now core.Time, s *Sender) {
 		h.cuts = 0
 	}
 	switch near := h.pace / h.top; {
-	case w.rest > 0:
-		w.rest--
-		h.acked, h.lost = 0, 0
+	case h.cuts > 0:
+		// Whether that helped the next batch tells; on a slow link it takes many rounds.
 	case !w.held && !w.limited, h.pace > flatGrowth*w.rate:
 		// The pacer is not what bounds what is delivered.
 	case near > 1-shallowNear && near < 1+shallowNear:
 		h.pace *= 1 + shallowCreep
-	default:
-		h.pace *= 1 + shallowRise
+	default: // no more on a slow link until its loss is known
+		h.pace *= 1 + shallowRise*min(1, 2*float64(w.round.acked)/(shallowBatch*segment))
 	}
 	w.fit(s)
 }
@@ -166,18 +169,22 @@ func (w *window) steer(now core.Time, s *Sender) {
 func (w *window) slower(now core.Time, s *Sender, share float64) {
 	h := &w.shallow
 	if h.cuts++; h.cuts >= shallowCuts {
-		h.active = false
-		w.inVain(now)
+		h.active = false // another trial decides
 		return
 	}
 	h.top = h.pace
 	h.pace = max(paceFloor, h.pace*shallowCut*(1-share))
-	w.rest = 1 // what comes next was sent before
+	w.rest = 1
 	w.fit(s)
 }
 
-// fit sets the window so that it does not get in the pacer's way.
-func (w *window) fit(s *Sender) { w.size = max(minWindow, w.fill(w.shallow.pace, s, targetFloor)) }
+// fit sets the window so that it does not get in the pacer's way: there is room for
+// what has arrived but is told of late, as the way back has a queue.
+func (w *window) fit(s *Sender) {
+	queue := max(0, w.round.most-s.delay.floor.get())
+	late := max(0, s.rtt.smoothed-s.rtt.floor.get()-queue)
+	w.size = max(minWindow, w.fill(w.shallow.pace, s, targetFloor+late))
+}
 
 // shallowPace is the pacer's rate in a trial and on a shallow queue.
 func (w *window) shallowPace() (float64, bool) {

@@ -68,6 +68,51 @@ func TestPaceFollowsDelivery(t *testing.T) {
 	}
 }
 
+// TestCutWaits: what is lost in the round after a cut left before it, and says
+// nothing of the pace since; the pace does not rise until the loss is judged again.
+func TestCutWaits(t *testing.T) {
+	b := newBottleneck(40.6*mbit, 24*time.Millisecond)
+	b.queue, b.step = 7*time.Millisecond, 100*time.Microsecond
+	b.saturate(10 * time.Second)
+	w := &b.s.window
+	if !w.shallow.active {
+		t.Fatal("the queue is not known to be shallow")
+	}
+	w.shallow.acked, w.shallow.lost, w.shallow.cuts, w.rest = 0, 0, 0, 0
+	round := func(packets, lost int) {
+		w.round.acked, w.round.lost, w.round.least = (packets-lost)*segment, lost*segment, b.s.delay.floor.get()
+		w.held = true
+		w.steer(b.now, b.s)
+	}
+	for i, c := range []struct{ packets, lost, cuts int }{
+		{100, 40, 1}, {100, 40, 1}, {100, 40, 2}, {100, 40, 2}, {shallowBatch / 2, 0, 2}, {shallowBatch, 0, 0},
+	} {
+		before := w.shallow.pace
+		round(c.packets, c.lost)
+		if w.shallow.cuts != c.cuts {
+			t.Errorf("round %d: %d cuts, want %d", i, w.shallow.cuts, c.cuts)
+		}
+		if c.cuts > 0 && w.shallow.pace > before {
+			t.Errorf("round %d: a pace of %.0f, was %.0f", i, w.shallow.pace, before)
+		}
+	}
+}
+
+// TestDeepQueueForgetsLoss: when there is room for a queue, what was lost before
+// counts no more; the trial would take its rate from the time since.
+func TestDeepQueueForgetsLoss(t *testing.T) {
+	b := newBottleneck(40.6*mbit, 24*time.Millisecond)
+	b.queue, b.step = 7*time.Millisecond, 100*time.Microsecond
+	b.saturate(10 * time.Second)
+	w := &b.s.window
+	w.shallow.active, w.shallow.acked, w.shallow.lost = true, segment, segment
+	w.round.least = b.s.delay.floor.get() + time.Second
+	w.steer(b.now, b.s)
+	if h := w.shallow; h.active || h.acked != 0 || h.lost != 0 {
+		t.Errorf("active %v, %d bytes acknowledged and %d lost", h.active, h.acked, h.lost)
+	}
+}
+
 // TestStartOfIdleTraffic: bursts far below the window do not make it grow.
 func TestStartOfIdleTraffic(t *testing.T) {
 	const burst = 24 * segment
