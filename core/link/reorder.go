@@ -22,6 +22,20 @@ type reorderGuard struct {
 	patience  allowance // for what is not answered
 	recent    [rememberLost]lostNumber
 	n         int // recent[:min(n, len)] are set
+	aged      [agedMarks]agedMark
+	nAged     int // as n
+}
+
+// agedMarks times agedEvery is how late an answer may be and tell how late it is.
+const (
+	agedMarks = 32
+	agedEvery = 10 * time.Millisecond
+)
+
+// agedMark says that all below a number had been answered or called lost by then.
+type agedMark struct {
+	below uint64
+	at    core.Time
 }
 
 type lostNumber struct {
@@ -76,6 +90,27 @@ func (g *reorderGuard) acked(now core.Time, a *wire.Ack, stats *SenderStats) {
 	}
 	g.tolerance.heal(now)
 	g.patience.heal(now)
+}
+
+// agedBelow notes that all below a number have been answered or called lost.
+func (g *reorderGuard) agedBelow(now core.Time, below uint64) {
+	if g.nAged > 0 && now.Sub(g.aged[(g.nAged-1)%agedMarks].at) < agedEvery {
+		return
+	}
+	g.aged[g.nAged%agedMarks] = agedMark{below, now}
+	g.nAged++
+}
+
+// late takes the first answer about a number that had been called lost for its age,
+// and returns how long before it was, 0 if that is not known any more.
+func (g *reorderGuard) late(now core.Time, number uint64) time.Duration {
+	for i := max(0, g.nAged-agedMarks); i < g.nAged; i++ {
+		if m := g.aged[i%agedMarks]; m.below > number {
+			g.patience.raise(now, now.Sub(m.at))
+			return now.Sub(m.at)
+		}
+	}
+	return 0
 }
 
 func contains(rs []wire.Range, n uint64) bool {

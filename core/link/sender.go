@@ -113,16 +113,21 @@ func (s *Sender) Acked(now core.Time, a *wire.Ack, out []Lost) []Lost {
 		newBytes += s.ackRange(now, r)
 	}
 	s.reorder.acked(now, a, &s.stats)
+	news := !s.anyAck || newest > s.largest
+	late := news && newest < s.base // called lost for its age
+	if late {
+		s.measureLate(now, a)
+	}
 	var round sample
 	round.acked = newBytes
-	if newBytes > 0 {
+	if newBytes > 0 || late {
 		s.lastAck, s.owed = now, 0
 		if s.inFlight > 0 {
 			s.owed = now
 		}
 		s.lossKnown = s.loss
 	}
-	if !s.anyAck || newest > s.largest {
+	if news {
 		s.largest, s.anyAck = newest, true
 		s.measure(now, a, &round)
 	}
@@ -182,6 +187,17 @@ func (s *Sender) measure(now core.Time, a *wire.Ack, round *sample) {
 	s.delay.add(now, newest, least)
 	if r.light {
 		s.delay.addIdle(newest - s.ownTime(int(r.size)))
+	}
+}
+
+// measureLate takes a report about what had been called lost for its age; that it
+// was that old is all that is remembered of it. Where the reports suddenly take
+// longer, as behind a burst on the way back, all that they tell of has been called
+// lost: no round trip would ever be measured again.
+func (s *Sender) measureLate(now core.Time, a *wire.Ack) {
+	age := s.tailAge()
+	if late := s.reorder.late(now, a.Arrivals[0].Number); late > 0 && s.rtt.known() {
+		s.rtt.add(now, age+late-a.Delay)
 	}
 }
 
@@ -249,7 +265,11 @@ func (s *Sender) tailAge() time.Duration {
 	if !s.rtt.known() {
 		return tailUnknown
 	}
-	return s.rtt.smoothed + 4*s.rtt.variance + tailSlack + max(s.reorder.tolerance.by, s.reorder.patience.by)
+	slack := tailSlack
+	if s.window.rate > 0 { // on a slow link a packet ahead takes longer than that
+		slack = max(slack, min(s.window.packets(4), time.Second))
+	}
+	return s.rtt.smoothed + 4*s.rtt.variance + slack + max(s.reorder.tolerance.by, s.reorder.patience.by)
 }
 
 // NextTimeout is when the oldest outstanding datagram becomes lost.
@@ -278,6 +298,7 @@ func (s *Sender) HandleTimeout(now core.Time, out []Lost) []Lost {
 		}
 	}
 	s.trim()
+	s.reorder.agedBelow(now, s.base)
 	return out
 }
 
