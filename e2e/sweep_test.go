@@ -8,11 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
@@ -49,7 +47,7 @@ func sweep() error {
 			continue
 		}
 		fmt.Printf("removing %s, which a suite left that was killed\n", name)
-		errs = append(errs, killInside(name), nsdo.Delete(name))
+		errs = append(errs, nsdo.Kill(func() []int { return nsdo.Inside(name) }, patience), nsdo.Delete(name))
 	}
 	return errors.Join(errs...)
 }
@@ -68,23 +66,6 @@ func orphaned(name string) bool {
 	}
 	start, err := nsdo.ProcessStart(pid)
 	return err != nil || start != started
-}
-
-// killInside kills the processes in a network namespace and waits until they
-// are gone.
-func killInside(space string) error {
-	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		left := nsdo.Inside(space)
-		if len(left) == 0 {
-			return nil
-		}
-		if time.Now().After(limit) {
-			return fmt.Errorf("%d processes in %s do not end", len(left), space)
-		}
-		for _, pid := range left {
-			_ = unix.Kill(pid, unix.SIGKILL) // gone since: fine
-		}
-	}
 }
 
 var _ = Describe("The suite", func() {

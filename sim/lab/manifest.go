@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
@@ -71,7 +69,7 @@ func (m *manifest) orphaned() bool {
 // clear removes everything the manifest names, then the manifest. What is gone
 // already is no error.
 func (m *manifest) clear() error {
-	err := m.killProcesses()
+	err := nsdo.Kill(m.processes, killPatience)
 	for _, name := range m.Namespaces {
 		err = errors.Join(err, nsdo.Delete(name))
 	}
@@ -132,32 +130,12 @@ func readManifest(file string) (*manifest, error) {
 // killPatience bounds the wait for killed processes to be gone.
 const killPatience = 5 * time.Second
 
-// killProcesses kills the processes of a run that outlived the one that started
-// them.
-func (m *manifest) killProcesses() error {
-	for limit := time.Now().Add(killPatience); ; time.Sleep(20 * time.Millisecond) {
-		left := m.processes()
-		if len(left) == 0 {
-			return nil
-		}
-		if time.Now().After(limit) {
-			return fmt.Errorf("processes %v do not end", left)
-		}
-		for _, pid := range left {
-			_ = unix.Kill(pid, unix.SIGKILL) // gone since: fine
-		}
-	}
-}
-
 // processes lists the processes, other than this one, that belong to the run:
 // their environment names it. One in a namespace of the run that has no
 // environment belongs to it too: the kernel shows a program's environment only
 // a moment after it has let its parent go on.
 func (m *manifest) processes() []int {
-	var inside []int
-	for _, name := range m.Namespaces {
-		inside = append(inside, nsdo.Inside(name)...)
-	}
+	inside := nsdo.Inside(m.Namespaces...)
 	entries, _ := os.ReadDir("/proc")
 	var list []int
 	for _, e := range entries {

@@ -159,19 +159,10 @@ func (p *product) startAll(ctx context.Context, anyLink bool) error {
 // scenario.ConnectLimit at most: a link of seconds of delay, or one whose
 // network lets no datagram through, is part of what is measured.
 func (p *product) waitLinks(ctx context.Context) error {
-	for limit := time.Now().Add(scenario.ConnectLimit); time.Now().Before(limit); {
-		status, err := p.status(ctx, p.client)
-		if err != nil {
-			return err
-		}
-		if allUp(status) {
-			return nil
-		}
-		if err := pause(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := p.poll(ctx, p.client, scenario.ConnectLimit, func(status map[string]any, err error) bool {
+		return err == nil && allUp(status)
+	})
+	return err
 }
 
 // allUp says whether every link in a client's status is up.
@@ -185,16 +176,6 @@ func allUp(status map[string]any) bool {
 	return true
 }
 
-// pause is the time between two looks at the status.
-func pause(ctx context.Context) error {
-	select {
-	case <-time.After(50 * time.Millisecond):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // notUpError says that a program runs, but did not come up in time.
 type notUpError string
 
@@ -203,22 +184,35 @@ func (e notUpError) Error() string { return string(e) }
 // waitUp waits until one end says that it is in a state; "" is any.
 func (p *product) waitUp(ctx context.Context, r *role, state string) error {
 	last := "it did not answer"
-	for limit := time.Now().Add(upPatience); time.Now().Before(limit); {
-		if !r.process.running() {
-			return r.process.fault()
-		}
-		status, err := p.status(ctx, r)
-		if err == nil && (state == "" || status["state"] == state) {
-			return nil
-		}
+	up, err := p.poll(ctx, r, upPatience, func(status map[string]any, err error) bool {
 		if err == nil {
 			last = fmt.Sprintf("its state is %v, reason: %v", status["state"], status["reason"])
 		}
-		if err := pause(ctx); err != nil {
-			return err
-		}
+		return err == nil && (state == "" || status["state"] == state)
+	})
+	if err != nil || up {
+		return err
 	}
 	return notUpError(fmt.Sprintf("the %s is not up after %v: %s\n%s", r.name, upPatience, last, r.process.tail()))
+}
+
+// poll asks one end for its status until that is as wanted, for limit at most,
+// and tells whether it was. The error is that of the end if it has ended.
+func (p *product) poll(ctx context.Context, r *role, limit time.Duration, wanted func(map[string]any, error) bool) (bool, error) {
+	for end := time.Now().Add(limit); time.Now().Before(end); {
+		if !r.process.running() {
+			return false, r.process.fault()
+		}
+		if wanted(p.status(ctx, r)) {
+			return true, nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	return false, nil
 }
 
 // status asks one end what it is doing. Lists of things with names become maps

@@ -4,8 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ProcessStart returns when a process started, in ticks since boot
@@ -29,19 +33,21 @@ func ProcessStart(pid int) (uint64, error) {
 	return strconv.ParseUint(fields[startField], 10, 64)
 }
 
-// Inside lists the processes in the network namespace of that name, other than
-// the calling one; none if there is no such namespace. A process is in it from
-// before it runs its program.
-func Inside(name string) []int {
-	space, err := os.Stat(filepath.Join(folder, name))
-	if err != nil {
-		return nil
+// Inside lists the processes in the network namespaces of these names, other than
+// the calling one; names that no namespace has count for nothing. A process is in
+// its namespace from before it runs its program.
+func Inside(names ...string) []int {
+	var spaces []os.FileInfo
+	for _, name := range names {
+		if space, err := os.Stat(filepath.Join(folder, name)); err == nil {
+			spaces = append(spaces, space)
+		}
 	}
-	spaces, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net")
 	var list []int
-	for _, path := range spaces {
+	for _, path := range paths {
 		of, err := os.Stat(path)
-		if err != nil || !os.SameFile(of, space) {
+		if err != nil || !slices.ContainsFunc(spaces, func(space os.FileInfo) bool { return os.SameFile(of, space) }) {
 			continue // ended since, or elsewhere
 		}
 		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
@@ -50,4 +56,21 @@ func Inside(name string) []int {
 		}
 	}
 	return list
+}
+
+// Kill kills the processes that list names until it names none any more. The
+// error names those that have not ended within the limit.
+func Kill(list func() []int, limit time.Duration) error {
+	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+		left := list()
+		if len(left) == 0 {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("processes %v do not end", left)
+		}
+		for _, pid := range left {
+			_ = unix.Kill(pid, unix.SIGKILL) // gone since: fine
+		}
+	}
 }
