@@ -25,7 +25,7 @@ type Link struct {
 	Open    bool
 	OpensAt core.Time
 	// Passable: a packet of a sparse flow may leave now though the link is not
-	// Open.
+	// Open. It is known only where the View is about a sparse flow.
 	Passable bool
 	Backup   bool // to be used when no other link can
 	Suspect  bool // silent with data in flight

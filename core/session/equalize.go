@@ -114,6 +114,12 @@ func (s *Session) pick() (c sched.Choice, wake core.Time, ok bool) {
 	v := &s.view
 	v.Held = s.holding()
 	v.Sparse = !v.Held && s.queue.Sparse()
+	if v.Sparse {
+		for i := range v.Links {
+			l := &v.Links[i]
+			l.Passable = s.links[l.ID].tx.Passable(s.now)
+		}
+	}
 	if !v.Held {
 		return s.sched.Pick(v)
 	}

@@ -120,7 +120,7 @@ func (s *Session) pump(out *Output) {
 	}
 	if !s.queue.Empty() {
 		for _, l := range s.order {
-			if open, _ := l.tx.Open(s.now); l.usable() && !open {
+			if l.usable() && !l.open(s.now) {
 				l.tx.Limited()
 			}
 		}
@@ -150,7 +150,6 @@ func (s *Session) refresh(v *sched.Link) {
 	l := s.links[v.ID]
 	e, st := l.tx.Estimate(), l.tx.Stats()
 	v.Open, v.OpensAt = l.tx.Open(s.now)
-	v.Passable = l.tx.Passable(s.now)
 	v.Backup, v.Suspect = s.reserved(l), l.health == suspect
 	v.Known, v.SRTT, v.RTTVar, v.MinRTT = e.Known, e.SRTT, e.RTTVar, e.MinRTT
 	v.Base, v.Delay, v.Jitter = e.Base, e.Delay, e.Jitter
@@ -201,7 +200,6 @@ func (s *Session) sendOn(links sched.Set, p *packet.Packet, out *Output) (open b
 		size := s.sendPacket(s.links[v.ID], p, p.Header, wire.Whole, out)
 		s.sched.Sent(s.now, v.ID, size)
 		v.Open, v.OpensAt = s.links[v.ID].tx.Open(s.now)
-		v.Passable = s.links[v.ID].tx.Passable(s.now)
 		open = open && v.Open
 	}
 	s.calls.table.Carried(p.Known, uint16(links), p.Header.Flags&wire.LowLatency != 0)
