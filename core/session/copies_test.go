@@ -8,14 +8,9 @@ import (
 // TestCopiesOfRepairs: what a fast link loses is sent on a slow one as well, but
 // only as far as that has room: it is not overrun.
 func TestCopiesOfRepairs(t *testing.T) {
-	st := wholeStrategy
-	st.Scheduler = "earliest"
-	w := newWorld(t, st, "flow")
 	fast := pipe{rate: 50 * mbit, delay: 9 * time.Millisecond, queue: 90 * time.Millisecond, loss: 0.05}
 	slow := pipe{rate: mbit, delay: 20 * time.Millisecond, queue: 30 * time.Millisecond, loss: 0.02}
-	w.link(0, fast, fast)
-	w.link(1, slow, slow)
-	w.run(time.Second)
+	w := earliestOver(t, fast, slow)
 	count := w.stream(server, 40*mbit, 1300, 5*time.Second)
 	w.run(6 * time.Second)
 	if stats := w.ends[server].s.links[1].tx.Stats(); stats.Lost > stats.Datagrams/4 {

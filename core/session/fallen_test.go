@@ -9,14 +9,9 @@ import (
 // sent again on a slow one only as far as that brings it in time. What follows does
 // not wait for the rest.
 func TestSlowLinkIsNotBuried(t *testing.T) {
-	st := wholeStrategy
-	st.Scheduler = "earliest"
-	w := newWorld(t, st, "flow")
 	fast := pipe{rate: 100 * mbit, delay: 80 * time.Millisecond, queue: 90 * time.Millisecond}
 	slow := pipe{rate: mbit, delay: 20 * time.Millisecond, queue: 10 * time.Second}
-	w.link(0, fast, fast)
-	w.link(1, slow, slow)
-	w.run(time.Second)
+	w := earliestOver(t, fast, slow)
 	w.stream(server, 60*mbit, 1300, 5*time.Second)
 	w.run(5 * time.Second)
 	w.ends[server].pipes[0].dead = true

@@ -8,13 +8,8 @@ import (
 // TestLateReports: when the reports suddenly take longer than a datagram may be
 // unanswered, as behind a burst on the way back, the links are not given up.
 func TestLateReports(t *testing.T) {
-	st := wholeStrategy
-	st.Scheduler = "earliest"
-	w := newWorld(t, st, "flow")
 	p := pipe{rate: 20 * mbit, delay: 20 * time.Millisecond, queue: 100 * time.Millisecond}
-	w.link(0, p, p)
-	w.link(1, p, p)
-	w.run(time.Second)
+	w := earliestOver(t, p, p)
 	count := w.stream(server, 20*mbit, 1300, 8*time.Second)
 	w.run(4 * time.Second)
 	for id := range 2 {

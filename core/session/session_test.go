@@ -58,6 +58,19 @@ func twoLinks(t testing.TB, st Strategy) *world {
 	return w
 }
 
+// earliestOver makes two ends that use the default scheduler over links alike in
+// both directions, and lets the links come up.
+func earliestOver(t testing.TB, pipes ...pipe) *world {
+	st := wholeStrategy
+	st.Scheduler = "earliest"
+	w := newWorld(t, st, "flow")
+	for i, p := range pipes {
+		w.link(core.LinkID(i), p, p)
+	}
+	w.run(time.Second)
+	return w
+}
+
 // missing counts the numbers below n that did not come out of an end, and
 // repeated those that came more than once.
 func missing(e *end, n int) (missing, repeated int) {

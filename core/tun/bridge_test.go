@@ -137,7 +137,7 @@ func transfer(t *testing.T, br *bridge, addr netip.Addr, data []byte) {
 	}
 	defer server.Close()
 	for _, conn := range []net.Conn{client, server} {
-		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(nstest.Patience)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -184,7 +184,7 @@ func TestUDPThroughTunnel(t *testing.T) {
 				setSegment(t, sender.(*net.UDPConn), size)
 				payload := make([]byte, size*(run-1)+1)
 				buf := make([]byte, 2*size)
-				if err := receiver.SetReadDeadline(time.Now().Add(patience)); err != nil {
+				if err := receiver.SetReadDeadline(time.Now().Add(nstest.Patience)); err != nil {
 					t.Fatal(err)
 				}
 				for i := range runs {

@@ -218,7 +218,7 @@ func sendUDP(t *testing.T, br *bridge, to netip.Addr, segment int, zero bool) {
 		setSegment(t, sender.(*net.UDPConn), segment)
 		writes, datagrams, size = 1, count, count*segment
 	}
-	if err := receiver.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := receiver.SetReadDeadline(time.Now().Add(nstest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	for range writes {

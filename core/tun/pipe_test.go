@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/underlay/nstest"
 )
 
 func TestPipe(t *testing.T) {
@@ -51,7 +52,7 @@ func TestPipeClose(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	if err := receive(t, done, "the end of Read"); err != os.ErrClosed {
+	if err := nstest.Receive(t, done, "the end of Read"); err != os.ErrClosed {
 		t.Errorf("Read: %v", err)
 	}
 	if err := d.Write([]core.Packet{{Data: []byte{1}}}); err != os.ErrClosed {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -98,21 +97,6 @@ func TestOpenConflicts(t *testing.T) {
 	}
 }
 
-// patience bounds every wait for something that must happen.
-const patience = time.Minute
-
-// receive takes what a channel gives, or its end.
-func receive[T any](t *testing.T, from <-chan T, what string) T {
-	t.Helper()
-	var got T
-	select {
-	case got = <-from:
-	case <-time.After(patience):
-		t.Fatalf("waited in vain for %s", what)
-	}
-	return got
-}
-
 // readAll reads all queues of a device and tells how each reader ended.
 func readAll(d Device) <-chan error {
 	done := make(chan error, len(d.Queues()))
@@ -140,7 +124,7 @@ func TestCloseEndsRead(t *testing.T) {
 				t.Error(err)
 			}
 			for range d.Queues() {
-				if err := receive(t, done, "the end of Read"); err != os.ErrClosed {
+				if err := nstest.Receive(t, done, "the end of Read"); err != os.ErrClosed {
 					t.Errorf("Read: %v", err)
 				}
 			}
@@ -160,7 +144,7 @@ func TestDeletedInterfaceIsAnError(t *testing.T) {
 			done := readAll(d)
 			ns.Delete(t, "ml-test")
 			for range d.Queues() {
-				if err := receive(t, done, "the end of Read"); err == nil || errors.Is(err, os.ErrClosed) {
+				if err := nstest.Receive(t, done, "the end of Read"); err == nil || errors.Is(err, os.ErrClosed) {
 					t.Errorf("Read: %v", err)
 				}
 			}

@@ -55,7 +55,7 @@ func TestCloseEndsRead(t *testing.T) {
 		if err := client.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := receive(t, done, "the end of Read"); err != net.ErrClosed {
+		if err := nstest.Receive(t, done, "the end of Read"); err != net.ErrClosed {
 			t.Errorf("%s: Read: %v", mode, err)
 		}
 		if err := client.Write([]byte{1}, 1, core.Path{}); err != net.ErrClosed {
@@ -126,7 +126,7 @@ func expectPast(t *testing.T, c Conn, b *Batch, others, text string) core.Path {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(nstest.Patience); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("never: %s", what)
 		}
@@ -158,7 +158,7 @@ func TestICMPErrorsOnRead(t *testing.T) {
 		if err := server.Write([]byte("late"), 0, core.Path{Remote: client.LocalAddr()}); err != nil {
 			t.Fatal(err)
 		}
-		if err := receive(t, done, "a datagram after the refusal"); err != nil || len(b.Datagrams) != 1 {
+		if err := nstest.Receive(t, done, "a datagram after the refusal"); err != nil || len(b.Datagrams) != 1 {
 			t.Errorf("%s: Read: %v, %d datagrams", mode, err, len(b.Datagrams))
 		}
 		if n := client.Counters(); n.ICMPErrors != 1 {

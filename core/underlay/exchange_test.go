@@ -81,25 +81,10 @@ var transfers = []struct{ bytes, segment int }{
 	{20, 3},
 }
 
-// patience bounds every wait for something that must happen.
-const patience = time.Minute
-
-// receive takes what a channel gives, or its end.
-func receive[T any](t *testing.T, from <-chan T, what string) T {
-	t.Helper()
-	var got T
-	select {
-	case got = <-from:
-	case <-time.After(patience):
-		t.Fatalf("waited in vain for %s", what)
-	}
-	return got
-}
-
 // alarm closes sockets unless the test ends in time: nothing is lost here, and if
 // something is, the reader says so and does not wait for ever.
 func alarm(t *testing.T, conns ...Conn) {
-	timer := time.AfterFunc(patience, func() {
+	timer := time.AfterFunc(nstest.Patience, func() {
 		for _, c := range conns {
 			_ = c.Close()
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/underlay/nstest"
 )
 
 // came is what one socket of a group received from one client.
@@ -73,7 +74,7 @@ func TestGroupSharesClients(t *testing.T) {
 			}
 			select {
 			case <-all:
-			case <-time.After(patience):
+			case <-time.After(nstest.Patience):
 				t.Error("not all datagrams came")
 			}
 			used := map[int]int{}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/core"
+	"github.com/multilink-vpn/multilink/core/underlay/nstest"
 )
 
 func TestMemoryFilterAndBounds(t *testing.T) {
@@ -65,7 +66,7 @@ func TestMemoryFilterAndBounds(t *testing.T) {
 	if err := client.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := receive(t, done, "the end of Read"); err != net.ErrClosed {
+	if err := nstest.Receive(t, done, "the end of Read"); err != net.ErrClosed {
 		t.Errorf("Read: %v; a client heard a stranger?", err)
 	}
 	if err := client.Write([]byte("x"), 0, core.Path{}); err != net.ErrClosed {
