@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -24,13 +25,17 @@ const (
 
 // Timing of the search (RFC 8899 section 5.1).
 const (
-	mtuTries = 5 // proven losses before a size is taken not to pass
+	mtuTries = 5 // proven losses before a size is taken not to pass, at least
 	mtuAgain = time.Second
 	mtuRaise = 10 * time.Minute
 	// holeCount big packets in a row must be lost, and a small one that was sent
-	// among them come, to say that the path has shrunk: an outage takes both,
+	// among them come, to suspect that the path has shrunk: an outage takes both,
 	// and a full queue does not drop so many.
 	holeCount = 8
+	// mtuChance is how likely it may be that a size was given up by chance alone,
+	// and mtuWorst the loss that chance explains at most: 20 losses in a row.
+	mtuChance = 1e-6
+	mtuWorst  = 0.5
 )
 
 // target is a size that is being probed.
@@ -44,14 +49,17 @@ type target struct {
 // pathMTU finds the largest outer packet that a path carries, without help of
 // the network (RFC 8899). It probes the largest size, when that is lost a few
 // likely ones besides, then halves the interval between what passes and what
-// does not. Only a loss that a later
-// arrival proves counts against a size. When big packets vanish while small
-// ones come, the path has shrunk and the search begins again from the base.
+// does not. Only a loss that a later arrival proves counts against a size, and
+// only more of them than the link's own loss explains. When big packets vanish
+// while small ones come, the search begins again from the base; that the path has
+// shrunk is certain when a size that passed before is given up (RFC 8899 section
+// 4.3: data shows it, probes confirm it).
 type pathMTU struct {
 	size    int  // passes, or is assumed to
 	need    int  // the largest size of use; 0: no search, and no limit
 	failed  int  // the least that does not pass; need+1: none is known
 	small   bool // larger sizes were found not to pass
+	doubted int  // passed until big packets vanished; 0: no doubt
 	targets []target
 	next    core.Time // when to probe the next target that is not flying
 
@@ -68,7 +76,7 @@ type pathMTU struct {
 
 // begin starts the search anew, for a path of which nothing is known.
 func (m *pathMTU) begin(now core.Time, need, size int) {
-	m.need, m.size, m.small = need, min(size, need), false
+	m.need, m.size, m.small, m.doubted = need, min(size, need), false, 0
 	m.raise(now)
 }
 
@@ -129,13 +137,16 @@ func (m *pathMTU) answered(now core.Time, number uint64) {
 	if i := m.find(number); i >= 0 {
 		m.size = max(m.size, m.targets[i].size)
 		m.small = m.small && m.size < m.need
+		if m.size >= m.doubted {
+			m.doubted = 0
+		}
 		m.proceed(now)
 	}
 }
 
 // unanswered takes note of a probe that did not come; proven says that a later
-// datagram did.
-func (m *pathMTU) unanswered(now core.Time, number uint64, proven bool) {
+// datagram did, and loss is the share that the link loses.
+func (m *pathMTU) unanswered(now core.Time, number uint64, proven bool, loss float64) {
 	i := m.find(number)
 	if i < 0 {
 		return
@@ -149,7 +160,11 @@ func (m *pathMTU) unanswered(now core.Time, number uint64, proven bool) {
 	m.next = now
 	t.tries++
 	switch {
-	case t.tries >= mtuTries:
+	case t.tries >= mtuTries && math.Pow(min(loss, mtuWorst), float64(t.tries)) <= mtuChance:
+		if t.size <= m.doubted {
+			m.holes++
+			m.doubted = 0
+		}
 		m.failed, m.small = min(m.failed, t.size), true
 		m.proceed(now)
 	case t.tries == 1 && t.size == m.need:
@@ -194,15 +209,15 @@ func (m *pathMTU) vanished(now core.Time, number, next uint64, size int) {
 	if m.bigLost < holeCount || m.after == 0 {
 		return
 	}
-	m.holes++
 	m.forget()
 	m.bigNext = next // what is on its way was sent before this was known
-	size = BaseMTU
+	least := BaseMTU
 	if m.size <= BaseMTU {
-		size = FloorMTU
+		least = FloorMTU
 	}
-	m.begin(now, m.need, size)
-	m.small = true
+	passed, small := max(m.size, m.doubted), m.small
+	m.begin(now, m.need, least)
+	m.doubted, m.small = passed, small
 }
 
 // SearchMTU begins to search the path MTU anew; need is the largest outer

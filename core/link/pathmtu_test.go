@@ -12,10 +12,10 @@ import (
 )
 
 // search runs the search over a path that carries carried bytes and loses a
-// probe for another reason where lost says so. Every probe that is lost is
-// proven to be. It returns the probes sent.
-func search(m *pathMTU, carried int, lost func() bool) int {
-	now, number := core.Time(1), uint64(0)
+// probe for another reason where lost says so, as a share loss of all does. Every
+// probe that is lost is proven to be. It returns the probes sent.
+func search(m *pathMTU, carried int, loss float64, lost func() bool) int {
+	now, number := max(1, m.next), uint64(0)
 	for number < 200 {
 		size, ok := m.probe(now, number)
 		if !ok {
@@ -24,7 +24,7 @@ func search(m *pathMTU, carried int, lost func() bool) int {
 		if size <= carried && !lost() {
 			m.answered(now, number)
 		} else {
-			m.unanswered(now, number, true)
+			m.unanswered(now, number, true, loss)
 		}
 		number++
 	}
@@ -41,7 +41,7 @@ func TestPathMTUIsFound(t *testing.T) {
 		carried := rapid.IntRange(BaseMTU, 1600).Draw(t, "carried")
 		var m pathMTU
 		m.begin(1, need, BaseMTU)
-		probes := search(&m, carried, never)
+		probes := search(&m, carried, 0, never)
 		want := min(need, carried)
 		if m.size > want || m.size < want-mtuGrain {
 			t.Fatalf("found %d on a path that carries %d, of use up to %d", m.size, carried, need)
@@ -56,14 +56,23 @@ func TestPathMTUIsFound(t *testing.T) {
 }
 
 // TestPathMTUSurvivesLoss: as long as one of the tries comes through, the size
-// counts.
+// counts; on a link that loses much there are more of them.
 func TestPathMTUSurvivesLoss(t *testing.T) {
-	var m pathMTU
-	m.begin(1, 1476, BaseMTU)
-	n := 0
-	search(&m, 1500, func() bool { n++; return n < mtuTries })
-	if m.size != 1476 {
-		t.Errorf("found %d", m.size)
+	for _, c := range []struct {
+		loss  float64
+		tries int // before one comes through
+	}{{0, mtuTries - 1}, {0.05, mtuTries - 1}, {0.2, 8}, {0.5, 19}, {0.9, 19}} {
+		var m pathMTU
+		m.begin(1, 1476, BaseMTU)
+		n := 0
+		search(&m, 1500, c.loss, func() bool { n++; return n <= c.tries })
+		if m.size != 1476 {
+			t.Errorf("loss %v: found %d", c.loss, m.size)
+		}
+		m.begin(1, 1476, BaseMTU)
+		if search(&m, 1400, c.loss, never); m.size != 1400 {
+			t.Errorf("loss %v: found %d of 1400", c.loss, m.size)
+		}
 	}
 }
 
@@ -75,7 +84,7 @@ func TestPathMTUUnprovenLossSaysNothing(t *testing.T) {
 		if _, ok := m.probe(now, number); !ok {
 			t.Fatalf("nothing to probe after %d probes", number)
 		}
-		m.unanswered(now, number, false)
+		m.unanswered(now, number, false, 0)
 		now = max(now, m.due())
 	}
 	if m.small || m.failed <= 1476 {
@@ -89,7 +98,7 @@ func TestPathMTUUnprovenLossSaysNothing(t *testing.T) {
 func TestPathMTUIsRaisedLater(t *testing.T) {
 	var m pathMTU
 	m.begin(1, 1476, BaseMTU)
-	search(&m, 1400, never)
+	search(&m, 1400, 0, never)
 	due := m.due()
 	if d := due.Sub(1); d != mtuRaise {
 		t.Fatalf("next probe after %v", d)
@@ -141,8 +150,22 @@ func TestBlackHole(t *testing.T) {
 			first += len(flight)
 		}
 		size, small := s.MTU()
-		if holes := s.Stats().BlackHoles; size != c.want || (holes > 0) != (c.want != c.base) || small != (holes > 0) {
+		if holes := s.Stats().BlackHoles; size != c.want || holes > 0 || small {
 			t.Errorf("%s: MTU %d, small %v, %d black holes; want %d", c.name, size, small, holes, c.want)
+		}
+		if c.want == c.base {
+			continue
+		}
+		// Probes say whether it was one.
+		chance, certain := s.mtu, s.mtu
+		certain.targets = slices.Clone(certain.targets)
+		search(&chance, 1476, 0, never)
+		search(&certain, c.want, 0, never)
+		if chance.size != 1476 || chance.small || chance.holes > 0 {
+			t.Errorf("%s, by chance: %+v", c.name, chance)
+		}
+		if certain.size != c.want || !certain.small || certain.holes != 1 {
+			t.Errorf("%s, for certain: %+v", c.name, certain)
 		}
 	}
 }

@@ -234,7 +234,7 @@ func (s *Sender) findLost(now core.Time, a *wire.Ack, round *sample, out []Lost)
 func (s *Sender) lose(now core.Time, number uint64, rec *record, round *sample, out []Lost) []Lost {
 	rec.fate = lost
 	if rec.probe {
-		s.mtu.unanswered(now, number, true)
+		s.mtu.unanswered(now, number, true, s.lossKnown)
 		return out
 	}
 	s.mtu.vanished(now, number, s.next, int(rec.size))
@@ -290,7 +290,7 @@ func (s *Sender) HandleTimeout(now core.Time, out []Lost) []Lost {
 		case rec.fate != outstanding:
 		case rec.probe:
 			rec.fate = lost
-			s.mtu.unanswered(now, s.base+uint64(i-s.head), false)
+			s.mtu.unanswered(now, s.base+uint64(i-s.head), false, 0)
 		case rec.size == 0:
 			rec.fate = lost // nobody was to acknowledge it by itself: no proof
 		default:
@@ -327,7 +327,7 @@ func (s *Sender) handOver(now core.Time, vanished bool, out []Lost) []Lost {
 			continue
 		}
 		if rec.probe {
-			s.mtu.unanswered(now, number, false)
+			s.mtu.unanswered(now, number, false, 0)
 		}
 		if vanished {
 			s.mtu.vanished(now, number, s.next, int(rec.size))
