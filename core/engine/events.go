@@ -190,9 +190,9 @@ func logChanges(log *slog.Logger, changes []session.Change) {
 	for _, c := range changes {
 		link := c.Name
 		switch {
-		case c.Kind == session.BackupsCalled:
+		case c.Kind == session.BackupCalled:
 			log.Debug("backup called", "link", link)
-		case c.Kind == session.BackupsReleased:
+		case c.Kind == session.BackupReleased:
 			log.Debug("backup released", "link", link)
 		case c.Kind == session.TransportChanged:
 			log.Info("transport changed", "link", link, "was", c.Was, "is", c.Is)

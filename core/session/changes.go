@@ -8,8 +8,8 @@ type ChangeKind uint8
 // The kinds.
 const (
 	StateChanged     ChangeKind = iota // of the link: Was and Is
-	BackupsCalled                      // this backup carries data
-	BackupsReleased                    // it does no more
+	BackupCalled                       // this backup carries data
+	BackupReleased                     // it does no more
 	TransportChanged                   // of the link's datagrams: Was and Is
 	PathMTUChanged                     // what the path carries: PMTU
 )
@@ -31,6 +31,7 @@ type told struct {
 	health health
 	stream bool
 	pmtu   int
+	called bool
 }
 
 // tell adds to an output what has changed since the last one.
@@ -38,24 +39,13 @@ func (s *Session) tell(out *Output) {
 	for _, l := range s.order {
 		s.tellLink(l, out)
 	}
-	if s.backups == s.toldBackups {
-		return
-	}
-	s.toldBackups = s.backups
-	kind := BackupsReleased
-	if s.backups {
-		kind = BackupsCalled
-	}
-	for _, l := range s.order {
-		if l.policy.Role == Backup && l.usable() {
-			out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Kind: kind})
-		}
-	}
 }
 
 func (s *Session) tellLink(l *linkState, out *Output) {
 	t := &l.told
-	if l.health != t.health {
+	// That a link begins anew, with other keys or another transport, is no news
+	// until it is known how.
+	if l.health != t.health && l.health != probing {
 		out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Was: t.health.String(), Is: l.health.String()})
 		t.health = l.health
 	}
@@ -68,6 +58,22 @@ func (s *Session) tellLink(l *linkState, out *Output) {
 		t.pmtu = size
 		out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Kind: PathMTUChanged, PMTU: size})
 	}
+	s.tellBackup(l, out)
+}
+
+// tellBackup says when a backup begins and ceases to carry data.
+func (s *Session) tellBackup(l *linkState, out *Output) {
+	t := &l.told
+	called := s.backups && l.policy.Role == Backup && (t.called || l.usable())
+	if called == t.called {
+		return
+	}
+	t.called = called
+	kind := BackupReleased
+	if called {
+		kind = BackupCalled
+	}
+	out.Changes = append(out.Changes, Change{Link: l.id, Name: l.name, Kind: kind})
 }
 
 // transport is what carries a link's datagrams.

@@ -129,6 +129,12 @@ func (s *Session) changeWay(l *linkState, path core.Path, out *Output) {
 	s.probe(l, out)
 }
 
+// eligible tells whether packets may leave on a link: a stream delivers what follows
+// a loss late, so it is worth having only where there is nothing else.
+func (s *Session) eligible(l *linkState) bool {
+	return l.usable() && (!l.streaming() || !s.datagrams())
+}
+
 // datagrams tells whether a link works that carries datagrams of its own.
 func (s *Session) datagrams() bool {
 	for _, l := range s.order {

@@ -61,6 +61,9 @@ func TestUDPBlockedOnTheOnlyLink(t *testing.T) {
 			if c.Kind == TransportChanged {
 				told = append(told, c.Was+">"+c.Is)
 			}
+			if c.Kind == StateChanged && c.Is == probing.String() {
+				t.Errorf("end %d told of a link that begins anew as a %s one", i, c.Is)
+			}
 		}
 		if want := []string{"udp>tcp", "tcp>udp"}; !slices.Equal(told, want) {
 			t.Errorf("end %d told %q, want %q", i, told, want)
@@ -136,6 +139,35 @@ func TestStreamsAreTheLastResort(t *testing.T) {
 	w.run(4 * time.Second)
 	if lost, _ := missing(w.ends[client], n); lost > n/100 {
 		t.Errorf("%d of %d packets lost with only the stream left", lost, n)
+	}
+}
+
+// TestCallsTakeNoStream: packets that want low latency do not take the faster link
+// either while that has only its control connection, and a backup with UDP is
+// called for them.
+func TestCallsTakeNoStream(t *testing.T) {
+	for _, role := range []Role{Active, Backup} {
+		w := squeezed(t, 0, false)
+		w.rules(1, Policy{Role: role})
+		w.blockUDP(true, 0)
+		w.run(10 * time.Second)
+		w.marked(client, numbered(0, 200))
+		w.run(time.Second)
+		for _, e := range w.ends {
+			e.received = nil
+		}
+		w.talk(5 * time.Second)
+		w.run(6 * time.Second)
+		for i, e := range w.ends {
+			c := e.s.Snapshot(w.now).Counters
+			if len(e.received) != 250 || c.TxLowLatency < 200 {
+				t.Errorf("other link %v: %d of 250 packets came to end %d, which sent %d with low latency", role, len(e.received), i, c.TxLowLatency)
+			}
+			called := slices.ContainsFunc(e.changes, func(c Change) bool { return c.Kind == BackupCalled && c.Link == 1 })
+			if called != (role == Backup) {
+				t.Errorf("other link %v: end %d told of a call %v", role, i, called)
+			}
+		}
 	}
 }
 

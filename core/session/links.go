@@ -68,6 +68,9 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 			l.paths.fix(streamPath)
 		}
 	}
+	if old != nil {
+		l.told = old.told
+	}
 	l.standing = s.memoryOf(l).standing
 	l.standing.row = 0
 	l.tx.Begin(s.recall(l))

@@ -29,7 +29,7 @@ const (
 )
 
 // Probe intervals: while a link begins or is down, while the session carries
-// data, and while it is idle.
+// data, and while it is idle or the link has nothing to carry.
 const (
 	probeBegin  = 20 * time.Millisecond
 	probeCount  = 25 // at probeBegin, then at probeActive
@@ -137,7 +137,7 @@ func (s *Session) probeInterval(l *linkState) time.Duration {
 		return probeBegin
 	case l.health == down && s.now.Sub(l.standing.fell) < probeFade:
 		return probeDown
-	case s.idle() || l.policy.Role == Off:
+	case s.idle() || l.policy.Role == Off || s.reserved(l):
 		return probeIdle
 	}
 	return probeActive

@@ -85,12 +85,13 @@ func (l *linkState) grade(now core.Time) {
 
 // callBackups decides whether backups carry data: when no active link does
 // well enough. A silent one does not: to wait until it is down would cost a
-// conversation as much time again.
+// conversation as much time again, and one that is left with a stream carries
+// nothing beside a backup.
 func (s *Session) callBackups() {
 	s.backups = true
 	for _, l := range s.order {
 		l.grade(s.now)
-		if l.policy.Role == Active && l.usable() && l.health != suspect && !l.quality.poor {
+		if l.policy.Role == Active && s.eligible(l) && l.health != suspect && !l.quality.poor {
 			s.backups = false
 		}
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -147,7 +148,7 @@ func TestChangesAreTold(t *testing.T) {
 	called := false
 	for _, c := range w.ends[server].changes {
 		switch {
-		case c.Kind == BackupsCalled:
+		case c.Kind == BackupCalled:
 			called = called || c.Link == 1
 		case c.Kind == StateChanged && c.Link == 0:
 			got = append(got, c.Was+">"+c.Is)
@@ -155,5 +156,61 @@ func TestChangesAreTold(t *testing.T) {
 	}
 	if len(got) < 2 || got[len(got)-1] != "suspect>down" || !called {
 		t.Errorf("told %v, backups called %v", got, called)
+	}
+}
+
+// TestBackupAloneIsTold: a backup that carries all from the beginning is news, and
+// so is that it does no more.
+func TestBackupAloneIsTold(t *testing.T) {
+	w := newWorld(t, wholeStrategy, "flow")
+	p := pipe{rate: 20 * mbit, delay: 10 * time.Millisecond}
+	w.link(1, p, p)
+	w.rules(1, Policy{Role: Backup})
+	w.run(time.Second)
+	w.link(0, p, p)
+	w.run(time.Second)
+	for i, e := range w.ends {
+		var got []ChangeKind
+		for _, c := range e.changes {
+			if c.Kind == BackupCalled || c.Kind == BackupReleased {
+				got = append(got, c.Kind)
+			}
+		}
+		if want := []ChangeKind{BackupCalled, BackupReleased}; !slices.Equal(got, want) {
+			t.Errorf("end %d told %v, want %v", i, got, want)
+		}
+	}
+}
+
+// TestNewKeysAreNoNews: a link that begins anew under other keys is what it was.
+func TestNewKeysAreNoNews(t *testing.T) {
+	w := twoLinks(t, wholeStrategy)
+	w.stream(server, 4*mbit, 1000, 4*time.Second)
+	w.run(time.Second)
+	for _, e := range w.ends {
+		e.changes = nil
+	}
+	p := pipe{rate: 20 * mbit, delay: 10 * time.Millisecond}
+	w.link(0, p, p)
+	w.run(2 * time.Second)
+	for i, e := range w.ends {
+		if len(e.changes) > 0 || e.s.links[0].health != up {
+			t.Errorf("end %d told %v", i, e.changes)
+		}
+	}
+}
+
+// TestBackupIsProbedSeldom: a backup that carries nothing costs a datagram every
+// two seconds, whatever the others carry.
+func TestBackupIsProbedSeldom(t *testing.T) {
+	w := twoLinks(t, wholeStrategy)
+	w.rules(1, Policy{Role: Backup})
+	w.run(time.Second)
+	var one uint64
+	w.sentOn(1, &one)
+	w.stream(server, 4*mbit, 1000, 20*time.Second)
+	w.run(20 * time.Second)
+	if got, most := w.sentOn(1, &one), uint64(11*(probeLength+28)); got > most {
+		t.Errorf("%d bytes on a backup in 20 s, want at most %d", got, most)
 	}
 }

@@ -80,7 +80,7 @@ func (s *Session) urgentLink() *linkState {
 	switch now := u.link; {
 	case best == now:
 		u.rival = nil
-	case now == nil || s.links[now.id] != now || !now.usable() || s.reserved(now) || best == nil:
+	case now == nil || s.links[now.id] != now || !s.eligible(now) || s.reserved(now) || best == nil:
 		s.setUrgent(best)
 	default:
 		better := s.latency(now) - s.latency(best)
@@ -106,7 +106,7 @@ func (s *Session) setUrgent(l *linkState) {
 func (s *Session) quickest(except *linkState) *linkState {
 	var best *linkState
 	for _, l := range s.order {
-		if l == except || !l.usable() || s.reserved(l) {
+		if l == except || !s.eligible(l) || s.reserved(l) {
 			continue
 		}
 		if best == nil || s.latency(l) < s.latency(best) {

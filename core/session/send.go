@@ -134,11 +134,8 @@ func (s *Session) look() {
 	v.Budget = reseq.MaxBytes
 	v.Links = v.Links[:0]
 	s.repairing = s.repairTime()
-	datagrams := s.datagrams()
 	for _, l := range s.order {
-		// A stream delivers what follows a loss late: it is worth having only where
-		// there is nothing else.
-		if l.usable() && (!l.streaming() || !datagrams) {
+		if s.eligible(l) {
 			v.Links = append(v.Links, sched.Link{ID: l.id})
 			s.refresh(&v.Links[len(v.Links)-1])
 		}

@@ -38,27 +38,26 @@ type Session struct {
 	equal  equalizer
 	random *rand.Rand
 
-	links       [core.MaxLinks]*linkState
-	order       []*linkState // those that exist, by ID
-	view        sched.View
-	repairing   time.Duration // what repairTime said when the view was filled
-	ack         wire.Ack
-	frames      wire.FrameParser
-	handler     frameHandler
-	arrival     reseq.Arrival
-	report      []byte // scratch for a body of frames
-	lost        []link.Lost
-	stranded    []*packet.Packet // lost with the last link
-	ackLink     core.LinkID      // carries the reports
-	urgent      urgentLink
-	calls       calls
-	qos         QoS
-	shaper      *qos.Shaper // nil: windows are left alone
-	answers     *answers    // flows whose peer wants low latency; nil: not followed
-	backups     bool        // carry data: no active link does well enough
-	toldBackups bool        // what a Change has told of
-	expired     core.Time   // when the queue was last searched for old packets
-	memories    [core.MaxLinks]memory
+	links     [core.MaxLinks]*linkState
+	order     []*linkState // those that exist, by ID
+	view      sched.View
+	repairing time.Duration // what repairTime said when the view was filled
+	ack       wire.Ack
+	frames    wire.FrameParser
+	handler   frameHandler
+	arrival   reseq.Arrival
+	report    []byte // scratch for a body of frames
+	lost      []link.Lost
+	stranded  []*packet.Packet // lost with the last link
+	ackLink   core.LinkID      // carries the reports
+	urgent    urgentLink
+	calls     calls
+	qos       QoS
+	shaper    *qos.Shaper // nil: windows are left alone
+	answers   *answers    // flows whose peer wants low latency; nil: not followed
+	backups   bool        // carry data: no active link does well enough
+	expired   core.Time   // when the queue was last searched for old packets
+	memories  [core.MaxLinks]memory
 
 	now      core.Time // of the call under way
 	wake     core.Time // when the scheduler wants to be asked again
