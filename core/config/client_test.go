@@ -165,44 +165,14 @@ func TestSocketFollowsTheDevice(t *testing.T) {
 	}
 }
 
-func TestServerAddresses(t *testing.T) {
-	tests := []struct{ text, want string }{
-		{"vpn.example.org", "vpn.example.org:5410"},
-		{"vpn.example.org:1", "vpn.example.org:1"},
-		{"localhost", "localhost:5410"},
-		{"host.", "host.:5410"},
-		{"192.0.2.1", "192.0.2.1:5410"},
-		{"192.0.2.1:65535", "192.0.2.1:65535"},
-		{"2001:db8::1", "[2001:db8::1]:5410"},
-		{"[2001:db8::1]", "[2001:db8::1]:5410"},
-		{"[2001:db8::1]:77", "[2001:db8::1]:77"},
-		{"fe80::1%eth0", "[fe80::1%eth0]:5410"},
-	}
-	for _, tt := range tests {
-		body := strings.Replace(clientHead, "vpn.example.org", tt.text, 1)
-		got, _, err := config.ParseClient("c", []byte(body))
-		if err != nil || got.Server.String() != tt.want {
-			t.Errorf("%s: got %v, %v, want %s", tt.text, got, err, tt.want)
-		}
-	}
-	const want = `must be host[:port], such as "vpn.example.org", "192.0.2.1:5410" or "[2001:db8::1]:5410"`
-	for _, text := range []string{"", "a b", "https://vpn.example.org", "192.0.2", "1.2.3.4.5", "[192.0.2.1]:5410", "[::1", "0.0.0.0", "::", "-x", "a..b", "224.0.0.1", strings.Repeat("a.", 130) + "a"} {
-		body := strings.Replace(clientHead, "vpn.example.org", text, 1)
-		if _, _, err := config.ParseClient("c", []byte(body)); err == nil || !strings.Contains(err.Error(), want) && !strings.Contains(err.Error(), "port behind the colon") {
-			t.Errorf("%q: got %v", text, err)
-		}
-	}
-}
-
 // mistake is one wrong line below a head that is right.
 type mistake struct {
 	name, line, want string // want begins with line:column
 }
 
 func TestClientMistakes(t *testing.T) {
-	mtus := fmt.Sprintf("%d..%d", wire.MinMTU, wire.MaxMTU)
 	schedulers, resequencers := strings.Join(config.Schedulers(), ", "), strings.Join(config.Resequencers(), ", ")
-	tests := []mistake{
+	checkMistakes(t, []mistake{
 		{"unknown key", `shceduler = "wrr"`, `4:1: unknown key "shceduler": did you mean "scheduler"?`},
 		{"unknown key, nothing near", `colour = "red"`, `4:1: unknown key "colour": known here: classifier, dns, equalize, grace, `},
 		{"a key of the server", `masquerade = true`, `4:1: unknown key "masquerade": a server has it: this is read as the configuration of the other end`},
@@ -227,20 +197,23 @@ func TestClientMistakes(t *testing.T) {
 		{"grace without a unit", `grace = "600"`, `4:9: grace = "600": must be a time, such as "10m" or "90s"`},
 		{"grace below zero", `grace = "-1s"`, `4:9: grace = "-1s": must be "0s".."168h"`},
 		{"grace for ever", `grace = "9999h"`, `4:9: grace = "9999h": must be "0s".."168h"`},
-		{"link without a name", "[[links]]\nrole = \"off\"", `4:3: links[0].name is missing: add name = "wwan*" with the name or a pattern of interfaces`},
-		{"role of a link", "[[links]]\nname = \"a\"\nrole = \"spare\"", `6:8: links[0].role = "spare": must be one of active, backup, off`},
-		{"cap without a unit", "[[links]]\nname = \"a\"\ncap_up = 5", `6:10: links[0].cap_up = 5: must be a rate from 16 kbit/s on, such as "20 Mbit/s" (bit/s, kbit/s, Mbit/s, Gbit/s), or "none"`},
-		{"cap of nothing", "[[links]]\nname = \"a\"\ncap_down = \"0 bit/s\"", `6:12: links[0].cap_down = "0 bit/s": must be a rate from 16 kbit/s on`},
-		{"loss over all", "[[links]]\nname = \"a\"\nmax_loss = \"101 %\"", `6:12: links[0].max_loss = "101 %": must be a share from 0.1 % to 100 %`},
-		{"round trip of an hour", "[[links]]\nname = \"a\"\nmax_rtt = \"1h\"", `6:11: links[0].max_rtt = "1h": must be a time from 1ms to 1m0s, such as "300ms", or "none"`},
-		{"quota of nothing", "[[links]]\nname = \"a\"\nquota = \"1 kB\"", `6:9: links[0].quota = "1 kB": must be an amount of data from 1 MB on`},
-		{"day of a month", "[[links]]\nname = \"a\"\nreset_day = 32", `6:13: links[0].reset_day = 32: must be 1..31`},
-		{"link that another entry has", "[[links]]\nname = \"w*\"\n[[links]]\nname = \"wlan0\"", `7:8: links[1].name = "wlan0": has no effect: an earlier entry matches it, "w*", and the first counts`},
 		{"metrics without a port", "[metrics]\nlisten = \"9410\"", `5:10: metrics.listen = "9410": must be [address]:port, such as ":9410" for this host alone`},
 		{"status socket", `status_socket = "s.sock"`, `4:17: status_socket = "s.sock": must be a path that begins with /`},
 		{"long status socket", `status_socket = "/` + strings.Repeat("s", 99) + `"`, `4:17: status_socket = "/` + strings.Repeat("s", 55) + `...: has 100 bytes: the path of a socket can have 99`},
 		{"state dir", `state_dir = ""`, `4:13: state_dir = "": must be a path that begins with /`},
 
+		{"dns mode", `dns.mode = "on"`, `4:12: dns.mode = "on": must be one of auto, off`},
+		{"name server by name", `dns.servers = ["dns.example.org"]`, `4:16: dns.servers[0] = "dns.example.org": must be an IP address, such as "192.0.2.1" or "2001:db8::1"`},
+		{"name servers without dns", `dns = {mode = "off", servers = ["192.0.2.53"]}`, `4:32: dns.servers = ["192.0.2.53"]: has no meaning when dns.mode is "off"`},
+		{"log level", `log.level = "warning"`, `4:13: log.level = "warning": must be one of debug, info, warn, error`},
+		{"log format", `log.format = "xml"`, `4:14: log.format = "xml": must be one of text, json`},
+		{"second way to give the key", `private_key_file = "key"`, `4:20: private_key_file = "key": private_key is set too: remove one of them`},
+	})
+}
+
+func TestDeviceMistakes(t *testing.T) {
+	mtus := fmt.Sprintf("%d..%d", wire.MinMTU, wire.MaxMTU)
+	checkMistakes(t, []mistake{
 		{"a value for a table", `tun = "multilink0"`, `4:7: tun = "multilink0": must be a table: [tun] with its keys below`},
 		{"device", `tun.name = "multilink/0"`, `4:12: tun.name = "multilink/0": must be the name of an interface: no space, slash, colon or percent sign`},
 		{"long device", `tun.name = "0123456789abcdef"`, `4:12: tun.name = "0123456789abcdef": must have at most 15 characters: that is the kernel's limit`},
@@ -259,7 +232,11 @@ func TestClientMistakes(t *testing.T) {
 		{"allowed and denied", `interfaces = {allow = ["wwan0"], deny = ["ww*"]}`, `4:24: interfaces.allow[0] = "wwan0": interfaces.deny has "ww*", which wins: remove one of them`},
 		{"pattern allowed and denied", `interfaces = {allow = ["ww*"], deny = ["ww*"]}`, `4:24: interfaces.allow[0] = "ww*": interfaces.deny has "ww*", which wins`},
 		{"all denied", `interfaces.deny = ["*"]`, `4:20: interfaces.deny[0] = "*": leaves no interface at all`},
+	})
+}
 
+func TestRouteMistakes(t *testing.T) {
+	checkMistakes(t, []mistake{
 		{"default", `routes.default = "yes"`, `4:18: routes.default = "yes": must be true or false`},
 		{"not a prefix", `routes.exclude = ["home"]`, `4:19: routes.exclude[0] = "home": must be a prefix, such as "192.0.2.0/24" or "2001:db8::/32"`},
 		{"prefix without length", `routes.exclude = ["192.0.2.0"]`, `4:19: routes.exclude[0] = "192.0.2.0": must have a length: "192.0.2.0/32" for this address alone`},
@@ -272,14 +249,12 @@ func TestClientMistakes(t *testing.T) {
 		{"table", `routes.table = -1`, `4:16: routes.table = -1: must be 1..2147483647`},
 		{"main table", `routes.table = 254`, `4:16: routes.table = 254: must not be 253, 254 or 255, which are the host's own (default, main, local)`},
 		{"kill switch without default", "kill_switch = true\nroutes.default = false", `4:15: kill_switch = true: needs routes.default = true: it would cut off what does not go through the tunnel`},
+	})
+}
 
-		{"dns mode", `dns.mode = "on"`, `4:12: dns.mode = "on": must be one of auto, off`},
-		{"name server by name", `dns.servers = ["dns.example.org"]`, `4:16: dns.servers[0] = "dns.example.org": must be an IP address, such as "192.0.2.1" or "2001:db8::1"`},
-		{"name servers without dns", `dns = {mode = "off", servers = ["192.0.2.53"]}`, `4:32: dns.servers = ["192.0.2.53"]: has no meaning when dns.mode is "off"`},
-		{"log level", `log.level = "warning"`, `4:13: log.level = "warning": must be one of debug, info, warn, error`},
-		{"log format", `log.format = "xml"`, `4:14: log.format = "xml": must be one of text, json`},
-		{"second way to give the key", `private_key_file = "key"`, `4:20: private_key_file = "key": private_key is set too: remove one of them`},
-	}
+// checkMistakes reads a client's configuration with each of the lines.
+func checkMistakes(t *testing.T, tests []mistake) {
+	t.Helper()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := config.ParseClient("client.toml", []byte(clientHead+tt.line+"\n"))

@@ -74,8 +74,22 @@ func decodeLinks(t *table) []LinkRule {
 		}
 		names = append(names, r.Name)
 		rules = append(rules, r)
+		needQuota(t)
 	}
 	return rules
+}
+
+// needQuota refuses what is said about a quota of a link that has none. One of
+// "none" will do: somebody has taken the limit away for a while.
+func needQuota(t *table) {
+	if _, there := t.values["quota"]; there {
+		return
+	}
+	for _, key := range []string{"reset_day", "at_quota"} {
+		if v, there := t.values[key]; there {
+			t.fail(key, show(v), "", `has no meaning without a quota: add one, such as quota = "10 GB", or remove `+key)
+		}
+	}
 }
 
 // LinkChange is what a user asks to be different about a link, in the words of

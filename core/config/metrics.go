@@ -19,6 +19,9 @@ func decodeMetrics(t *table) Metrics {
 // network's: whoever wants others to read along has to say so.
 func metricsAddress(v any) (netip.AddrPort, error) {
 	ap, err := listenAddress(v)
+	if errors.Is(err, errBrackets) {
+		return ap, err
+	}
 	if err != nil {
 		return ap, errors.New(`must be [address]:port, such as ":9410" for this host alone or "192.0.2.1:9410", or "" for none`)
 	}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -213,82 +212,6 @@ func clientAddress(family int, pool netip.Prefix) func(any) (netip.Addr, error) 
 		}
 		return a, nil
 	}
-}
-
-// hostLabel is a label of a host name (RFC 1123 2.1); underscores occur.
-var hostLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
-
-func hostName(s string) bool {
-	s = strings.TrimSuffix(s, ".")
-	if len(s) > 253 {
-		return false
-	}
-	labels := strings.Split(s, ".")
-	for _, label := range labels {
-		if !hostLabel.MatchString(label) {
-			return false
-		}
-	}
-	// A last label of digits only is an address that was mistyped.
-	_, err := strconv.Atoi(labels[len(labels)-1])
-	return err != nil
-}
-
-// serverAddress reads host[:port]; an IPv6 address needs brackets only with a
-// port.
-func serverAddress(v any) (HostPort, error) {
-	want := errors.New(`must be host[:port], such as "vpn.example.org", "192.0.2.1:5410" or "[2001:db8::1]:5410"`)
-	s, ok := v.(string)
-	if !ok || strings.Contains(s, "/") { // no URL
-		return HostPort{}, want
-	}
-	host, port := s, uint64(DefaultPort)
-	if _, err := netip.ParseAddr(s); err != nil {
-		if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
-			if port, err = strconv.ParseUint(s[i+1:], 10, 16); err != nil || port == 0 {
-				return HostPort{}, errors.New("the port behind the colon must be 1..65535")
-			}
-			host = s[:i]
-		}
-		if inner, ok := strings.CutPrefix(host, "["); ok {
-			host = strings.TrimSuffix(inner, "]")
-			if a, err := netip.ParseAddr(host); err != nil || !a.Is6() || inner == host {
-				return HostPort{}, want
-			}
-		}
-	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		if a.IsUnspecified() || a.Is4In6() || a.IsMulticast() {
-			return HostPort{}, want
-		}
-	} else if !hostName(host) {
-		return HostPort{}, want
-	}
-	return HostPort{Host: host, Port: uint16(port)}, nil
-}
-
-// listenAddress reads [address]:port.
-func listenAddress(v any) (netip.AddrPort, error) {
-	want := errors.New(`must be [address]:port, such as ":5410", "192.0.2.1:5410" or "[2001:db8::1]:5410"`)
-	s, ok := v.(string)
-	if !ok {
-		return netip.AddrPort{}, want
-	}
-	rest, anyAddress := strings.CutPrefix(s, ":")
-	if anyAddress {
-		rest = "0.0.0.0:" + rest
-	}
-	ap, err := netip.ParseAddrPort(rest)
-	if err != nil || ap.Addr().Is4In6() {
-		return netip.AddrPort{}, want
-	}
-	if ap.Port() == 0 {
-		return netip.AddrPort{}, errors.New("the port must be 1..65535: clients must know it")
-	}
-	if anyAddress {
-		return netip.AddrPortFrom(netip.Addr{}, ap.Port()), nil
-	}
-	return ap, nil
 }
 
 func publicKey(v any) (control.PublicKey, error) {
