@@ -58,7 +58,9 @@ func TestCompareUsage(t *testing.T) {
 		{"compare --binary program/multilink --out ok.csv --schedulers wrr pass.yaml", "not a directory"},
 		{"merge --out all", "an argument is missing"},
 		{"merge one", `required flag(s) "out" not set`},
-		{"merge --out all one", "not the folder of a comparison"},
+		{"merge --out all one", "one: there is no plan.json: not the folder of a comparison"},
+		{"merge --out all none", "none: there is no plan.json: not the folder of a comparison"},
+		{"merge --out all ok.csv", "ok.csv: there is no plan.json: not the folder of a comparison"},
 	} {
 		fake := &fakeLab{run: goodputs}
 		code, out, errOut := command(t, fake, c.line)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Merge puts the folders of shards together into the folder of the whole
@@ -23,7 +24,7 @@ func Merge(out string, dirs []string) (*Plan, *Store, error) {
 			own.Shard = Shard{}
 			whole = &own
 		} else if lines := whole.Difference(p); len(lines) > 0 {
-			return nil, nil, &DifferentError{dir, lines}
+			return nil, nil, &DifferentError{Dir: dir, Shard: dirs[0], Lines: lines}
 		}
 		for cell, r := range latest(records) {
 			if there, ok := all[cell]; !ok || !there.Usable() {
@@ -52,7 +53,7 @@ func Merge(out string, dirs []string) (*Plan, *Store, error) {
 // read reads the folder of a comparison, which may be at work.
 func read(dir string) (*Plan, []Record, error) {
 	p, err := readPlan(dir)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil, fmt.Errorf("%s: there is no %s: not the folder of a comparison", dir, planFile)
 	}
 	if err != nil {

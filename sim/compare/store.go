@@ -22,13 +22,20 @@ const (
 
 // DifferentError says that a folder holds another comparison.
 type DifferentError struct {
-	Dir   string
-	Lines []string // the differences
+	Dir string
+	// Shard is the folder that Dir was to be merged with; "" when Dir was to
+	// take the results.
+	Shard string
+	Lines []string // the differences; "here" is Shard, or what was to be run
 }
 
 // Error names the differences and the ways out.
 func (e *DifferentError) Error() string {
-	return fmt.Sprintf("%s holds another comparison:\n  %s\nChoose another folder with --out, or remove that one.", e.Dir, strings.Join(e.Lines, "\n  "))
+	lines := strings.Join(e.Lines, "\n  ")
+	if e.Shard != "" {
+		return fmt.Sprintf("%s (here) and %s (there) are not of one comparison:\n  %s\nName the shards of one only.", e.Shard, e.Dir, lines)
+	}
+	return fmt.Sprintf("%s holds another comparison:\n  %s\nChoose another folder with --out, or remove that one.", e.Dir, lines)
 }
 
 // Store is the folder of a comparison, in use by one process.
@@ -74,7 +81,7 @@ func (s *Store) begin(p *Plan) error {
 			lines = append(lines, fmt.Sprintf("shard: %s here, %s there", p.Shard, there.Shard))
 		}
 		if len(lines) > 0 {
-			return &DifferentError{s.dir, lines}
+			return &DifferentError{Dir: s.dir, Lines: lines}
 		}
 	}
 	records, length, err := readRecords(s.file)

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,7 +159,9 @@ func TestMerge(t *testing.T) {
 	}
 	o.Close()
 	var different *DifferentError
-	if _, _, err := Merge(t.TempDir(), []string{dirs[0], elsewhere}); !errors.As(err, &different) {
+	_, _, err = Merge(t.TempDir(), []string{dirs[0], elsewhere})
+	if want := fmt.Sprintf("%s (here) and %s (there) are not of one comparison", dirs[0], elsewhere); !errors.As(err, &different) ||
+		!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "--out") {
 		t.Errorf("merged with another comparison: %v", err)
 	}
 	if _, _, err := Merge(dirs[1], dirs[:1]); !errors.As(err, &different) {
