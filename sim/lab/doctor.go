@@ -20,7 +20,7 @@ type check struct {
 	name string
 	// try returns what was found, or why it is missing.
 	try func(*examination) (string, error)
-	// remedy says how to get it.
+	// remedy says how to get it, where it is not only forbidden.
 	remedy string
 	// optional things are only for some scenarios.
 	optional bool
@@ -33,16 +33,19 @@ type examination struct {
 	a, b     *space
 }
 
+// asRoot is the remedy where something is there that this user must not use.
+const asRoot = "run it with sudo; in a container: docker run --privileged"
+
 var checks = []check{
 	{name: "kernel", try: func(*examination) (string, error) { return kernelVersion(), nil }},
 	{name: "processors", try: checkProcessors, optional: true,
 		remedy: "with one processor the emulator and the programs under test wait for each other: runs will be inconclusive"},
-	{name: "root", try: checkRoot, remedy: "run it with sudo"},
+	{name: "root", try: checkRoot, remedy: asRoot},
 	{name: "network namespaces", try: checkNamespaces,
 		remedy: "a kernel with CONFIG_NET_NS; in a container: docker run --privileged"},
 	{name: "veth", try: checkVeth, remedy: "modprobe veth (package linux-modules-extra-$(uname -r) on Ubuntu's cloud images)"},
-	{name: "packet sockets", try: checkPacketSockets, remedy: "modprobe af_packet, and the capability CAP_NET_RAW"},
-	{name: "checksum offload can be turned off", try: checkOffload, remedy: "the capability CAP_NET_ADMIN over the namespace's interfaces"},
+	{name: "packet sockets", try: checkPacketSockets, remedy: "modprobe af_packet"},
+	{name: "checksum offload can be turned off", try: checkOffload, remedy: "a kernel whose veth has ethtool's offload settings"},
 	{name: "NAT by nftables", try: checkNAT, remedy: "modprobe nf_tables nft_masq nft_ct nf_conntrack_netlink"},
 	{name: "TUN", try: checkTUN, remedy: "modprobe tun; in a container: docker run --device /dev/net/tun"},
 	{name: "IPv6", try: checkIPv6, remedy: "boot without ipv6.disable=1", optional: true},
@@ -55,7 +58,9 @@ var checks = []check{
 
 // Doctor writes what this machine and user can do, and how to get what is
 // missing. The error wraps ErrMachine if no scenario can run.
-func Doctor(w io.Writer) error {
+func Doctor(w io.Writer) error { return diagnose(w, checks) }
+
+func diagnose(w io.Writer, checks []check) error {
 	e := &examination{}
 	defer e.close()
 	missing := 0
@@ -71,7 +76,11 @@ func Doctor(w io.Writer) error {
 			missing++
 			fmt.Fprintf(w, "MISSING  %s: %v\n", c.name, err)
 		}
-		if !errors.Is(err, errUntried) {
+		switch {
+		case errors.Is(err, errUntried):
+		case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+			fmt.Fprintf(w, "         -> %s\n", asRoot)
+		default:
 			fmt.Fprintf(w, "         -> %s\n", c.remedy)
 		}
 	}
@@ -184,11 +193,11 @@ func checkNAT(e *examination) (string, error) {
 	return "masquerades, and forgets when told", errors.Join(e.a.masquerade(), e.a.forget())
 }
 
-func checkTUN(*examination) (string, error) {
-	if err := checkMachine(true); err != nil {
-		return "", errors.New(strings.TrimPrefix(err.Error(), ErrMachine.Error()+": "))
+func checkTUN(e *examination) (string, error) {
+	if e.b == nil {
+		return "", errUntried
 	}
-	return "/dev/net/tun", nil
+	return tunDevice, openTUN()
 }
 
 func checkIPv6(e *examination) (string, error) {
@@ -206,7 +215,10 @@ func checkIPv6(e *examination) (string, error) {
 	return "there", err
 }
 
-func checkNetem(*examination) (string, error) {
+func checkNetem(e *examination) (string, error) {
+	if e.b == nil {
+		return "", errUntried
+	}
 	if ok, why := emu.Supported(); !ok {
 		return "", errors.New(why)
 	}

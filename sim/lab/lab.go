@@ -73,9 +73,22 @@ func checkMachine(needTUN bool) error {
 	if !needTUN {
 		return nil
 	}
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	switch err := openTUN(); {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w: %s: %w (in a container: docker run --device %[2]s)", ErrMachine, tunDevice, err)
+	case err != nil:
+		return fmt.Errorf("%w: %s: %w (load it with: modprobe tun)", ErrMachine, tunDevice, err)
+	}
+	return nil
+}
+
+const tunDevice = "/dev/net/tun"
+
+// openTUN tries whether this process may open the device that makes tunnels.
+func openTUN() error {
+	fd, err := unix.Open(tunDevice, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("%w: /dev/net/tun: %w (load it with: modprobe tun)", ErrMachine, err)
+		return err
 	}
 	return unix.Close(fd)
 }
