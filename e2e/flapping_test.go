@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ var _ = DescribeTable("A link that flaps ten times a second beside a steady one 
 		for _, p := range []*program{client, b.server} {
 			p.set(keys{"metrics": keys{"listen": fmt.Sprintf(":%d", metricsPort)}})
 		}
+		client.set(keys{"log": keys{"level": "debug"}}) // which has every fall
 		b.start()
 		echo := openEcho(client.on, b.router)
 		flap := func(d time.Duration) {
@@ -50,11 +52,13 @@ var _ = DescribeTable("A link that flaps ten times a second beside a steady one 
 		}
 		measure := func(p *program) map[string]float64 {
 			GinkgoHelper()
-			return p.metrics(metricsPort, "go_goroutines", "process_open_fds", "process_resident_memory_bytes", "multilink_link_failures_total")
+			return p.metrics(metricsPort, "go_goroutines", "process_open_fds", "process_resident_memory_bytes")
 		}
+		falls := func() int { return len(fallOfWan1.FindAllString(client.log(), -1)) }
 		flap(warmup) // what is made once is there now
-		before := [2]map[string]float64{measure(client), measure(b.server)}
+		before, fallen := [2]map[string]float64{measure(client), measure(b.server)}, falls()
 		flap(flapping)
+		Expect(falls()).To(BeNumerically(">", fallen), "the client has not noticed that the link falls")
 		for i, p := range []*program{client, b.server} {
 			var now map[string]float64
 			Eventually(func(g Gomega) {
@@ -71,6 +75,9 @@ var _ = DescribeTable("A link that flaps ten times a second beside a steady one 
 	Entry("its carrier, for a minute", unplug, plug, 10*time.Second, time.Minute, Label("full")),
 	Entry("silently, for a minute", silence, restore, 10*time.Second, time.Minute, Label("full")),
 )
+
+// fallOfWan1 is how the client's log tells that wan1 is taken away, or is silent.
+var fallOfWan1 = regexp.MustCompile(`msg="link (?:gone|down|suspect|silent)".* link=wan1\b`)
 
 // unplug and plug take away and give back what wan1 of the client has.
 func unplug(b *bench) { b.clients[0].on.down("wan1") }

@@ -214,14 +214,16 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// dump repeats a netlink dump that was interrupted by a change.
-func dump[T any](list func() ([]T, error)) ([]T, error) {
-	for {
-		found, err := list()
+// dump repeats a netlink dump that was interrupted by a change, ten times at most:
+// a table that changes in each of them never rests.
+func dump[T any](list func() ([]T, error)) (found []T, err error) {
+	for range 10 {
+		found, err = list()
 		if !errors.Is(err, netlink.ErrDumpInterrupted) && !errors.Is(err, unix.EINTR) {
-			return found, err
+			break
 		}
 	}
+	return found, err
 }
 
 // start starts a program on the machine.
