@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 tool() { go tool -modfile=scripts/tools/go.mod "$@"; }
 
-bad=$(gofmt -l cmd core sim e2e scripts)
+bad=$(gofmt -l cmd core e2e scenarios scripts sim)
 if [ -n "$bad" ]; then
 	echo "not formatted (run gofmt -w):" >&2
 	echo "$bad" >&2
