@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X main.release=$(VERSION)
+LDFLAGS := -s -w -X github.com/multilink-vpn/multilink/cmd/internal/cli.release=$(VERSION)
 E2E_TIMEOUT := 20m
 
 .PHONY: all build go demo bench backends test lint unit e2e e2e-full fuzz install clean help

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 
@@ -93,10 +91,4 @@ func (a *app) versionCommand() *cobra.Command {
 }
 
 // version says which program this is.
-func version() string {
-	commit := "(unknown)"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		commit = info.Main.Version
-	}
-	return fmt.Sprintf("multilink-sim %s %s %s/%s", commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-}
+func version() string { return cli.VersionLine("multilink-sim") }

@@ -18,6 +18,9 @@ import (
 // binary is the program under test, built once.
 var binary string
 
+// releaseVariable is what the linker sets.
+const releaseVariable = "github.com/multilink-vpn/multilink/cmd/internal/cli.release"
+
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
 func buildAndRun(m *testing.M) int {
@@ -33,7 +36,7 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	binary = filepath.Join(dir, "multilink")
-	if out, err := exec.Command("go", "build", "-ldflags", "-X main.release=v1.2.3-test", "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags", "-X "+releaseVariable+"=v1.2.3-test", "-o", binary, ".").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		return 1
 	}
@@ -134,6 +137,15 @@ func TestHelpAndVersion(t *testing.T) {
 		if got.status != 0 || !strings.Contains(got.out, c.want) {
 			t.Errorf("multilink %s: exit %d, no %q in\n%s%s", strings.Join(c.args, " "), got.status, c.want, got.out, got.err)
 		}
+	}
+}
+
+// TestMakefileSetsTheRelease: the linker says nothing about a variable that is
+// not there.
+func TestMakefileSetsTheRelease(t *testing.T) {
+	text, err := os.ReadFile("../../Makefile")
+	if want := "-X " + releaseVariable + "="; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("the Makefile has no %q (%v)", want, err)
 	}
 }
 

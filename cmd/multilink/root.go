@@ -43,7 +43,7 @@ func newRoot() *cobra.Command {
 		Use:           "multilink",
 		Short:         "A VPN over several internet links at once",
 		Long:          about,
-		Version:       version(),
+		Version:       cli.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          needCommand,

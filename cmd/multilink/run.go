@@ -97,7 +97,7 @@ changed while running.`,
 			notifier, _ := sdnotify.New()
 			defer notifier.Close()
 			o := engine.Options{
-				Version: version(),
+				Version: cli.Version(),
 				Ready:   func() { _ = notifier.Notify(sdnotify.Ready) },
 				State:   func(line string) { _ = notifier.Notify(sdnotify.Statusf("%s", line)) },
 			}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,6 +61,17 @@ func TestUnknownCommand(t *testing.T) {
 		if got := UnknownCommand(tree(), name).Error(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if got := Version(); got == "" {
+		t.Error("no version without a release")
+	}
+	t.Cleanup(func() { release = "" })
+	release = "v1.2.3"
+	if got := VersionLine("program"); !strings.HasPrefix(got, "program v1.2.3 go") {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package cli is what the two programs' command lines have in common: what is
-// said about wrong usage, and which signals count.
+// said about wrong usage, which signals count, and the version.
 package cli
 
 import (
