@@ -12,15 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/multilink-vpn/multilink/cmd/internal/cli"
+	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/engine"
 	"github.com/multilink-vpn/multilink/core/hostnet"
 )
 
-// stateDirs are where clients and servers keep their journals by default.
-var stateDirs = []string{runDir, "/var/lib/multilink"}
-
 func newCleanup() *cobra.Command {
-	dirs := stateDirs
+	dirs := []string{config.RunDir, config.VarDir}
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Undo what a killed client or server left on this machine",

@@ -36,7 +36,7 @@ func newLinkList() *cobra.Command {
 		Short: "List the links with their roles, caps, limits and quotas",
 		Args:  cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := findSocket(socket, runDir)
+			path, err := findSocket(socket, config.RunDir)
 			if err != nil {
 				return failure(err)
 			}
@@ -55,16 +55,9 @@ func newLinkList() *cobra.Command {
 	return cmd
 }
 
-// linkRequest is what link-set is asked for.
-type linkRequest struct {
-	Name string `json:"name"`
-	config.LinkChange
-	ResetUsage bool `json:"reset_usage,omitempty"`
-}
-
 func newLinkSet() *cobra.Command {
 	var (
-		request linkRequest
+		request engine.LinkSetArguments
 		socket  string
 	)
 	cmd := &cobra.Command{
@@ -86,13 +79,13 @@ func newLinkSet() *cobra.Command {
 			if len(args) > 1 {
 				request.Role = args[1]
 			}
-			if request == (linkRequest{Name: request.Name}) {
+			if request == (engine.LinkSetArguments{Name: request.Name}) {
 				return usage(fmt.Errorf("nothing to change about %s: name a role or a flag (multilink link set --help)", request.Name))
 			}
 			if _, err := request.Apply(config.DefaultLinkPolicy); err != nil {
 				return usage(err)
 			}
-			path, err := findSocket(socket, runDir)
+			path, err := findSocket(socket, config.RunDir)
 			if err != nil {
 				return failure(err)
 			}

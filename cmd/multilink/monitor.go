@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/multilink-vpn/multilink/cmd/internal/cli"
+	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/engine"
 )
 
@@ -37,7 +38,7 @@ func newMonitor() *cobra.Command {
   multilink monitor --json | jq 'select(.link == "wlan0")'`,
 		Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := findSocket(socket, runDir)
+			path, err := findSocket(socket, config.RunDir)
 			if err != nil {
 				return failure(err)
 			}

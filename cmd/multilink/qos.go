@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/multilink-vpn/multilink/cmd/internal/cli"
+	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/engine"
 	"github.com/multilink-vpn/multilink/core/qos"
 )
@@ -114,7 +115,7 @@ func newQoSRemove() *cobra.Command {
 // changeQoS asks for a change, or for none, and shows the rules that are in
 // force then.
 func changeQoS(cmd *cobra.Command, socket string, change engine.QoSChange, asJSON bool) error {
-	path, err := findSocket(socket, runDir)
+	path, err := findSocket(socket, config.RunDir)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/engine"
 )
 
@@ -25,14 +26,13 @@ import (
 const socketVariable = "MULTILINK_SOCKET"
 
 const (
-	runDir        = "/run/multilink" // where status sockets are by default
 	statusTimeout = 5 * time.Second
 	maxStatus     = 64 << 20 // bytes: thousands of clients
 )
 
 // addSocket gives a command the flag that names the status socket.
 func addSocket(cmd *cobra.Command, socket *string) {
-	cmd.Flags().StringVar(socket, "socket", "", "status socket (default: $"+socketVariable+", else the only one in "+runDir+")")
+	cmd.Flags().StringVar(socket, "socket", "", "status socket (default: $"+socketVariable+", else the only one in "+config.RunDir+")")
 }
 
 // findSocket returns the socket to ask: the given one, else that of the

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/multilink-vpn/multilink/cmd/internal/cli"
+	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/engine"
 )
 
@@ -39,7 +40,7 @@ func showing(cmd *cobra.Command, of func(path string, asJSON bool) show) *cobra.
 	)
 	cmd.Args = cli.Args(0, 0)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		path, err := findSocket(socket, runDir)
+		path, err := findSocket(socket, config.RunDir)
 		if err != nil {
 			return failure(err)
 		}

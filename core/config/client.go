@@ -125,7 +125,7 @@ func decodeClient(t *table) *Client {
 	c.QoS = decodeQoS(t.table("qos"))
 	c.Log = decodeLog(t.table("log"))
 	c.Metrics = decodeMetrics(t.table("metrics"))
-	c.StateDir = get(t, "state_dir", runDir, absolute)
+	c.StateDir = get(t, "state_dir", RunDir, absolute)
 	c.UsageFile = get(t, "usage_file", usageFile(c.TUN.Name), absolute)
 	c.StatusSocket = get(t, "status_socket", statusSocket(c.TUN.Name), socketPath)
 	checkClient(t, c)

@@ -36,6 +36,12 @@ const (
 	DNSOff  = "off"  // leaves the host's alone
 )
 
+// Where clients and servers keep files unless the configuration says otherwise.
+const (
+	RunDir = "/run/multilink"     // until the next boot: status sockets, a client's journal
+	VarDir = "/var/lib/multilink" // for longer: a server's journal and leases, usage of quotas
+)
+
 const (
 	defaultTUN        = "multilink0"
 	defaultMTU        = wire.DefaultMTU
@@ -44,8 +50,6 @@ const (
 	defaultTable      = 0x4d4c
 	defaultMaxClients = 1000
 	maxMaxClients     = 100000
-	runDir            = "/run/multilink"
-	serverStateDir    = "/var/lib/multilink"
 )
 
 var (
@@ -60,9 +64,9 @@ func Schedulers() []string { return sched.Names() }
 // Resequencers returns the valid values of reorder.
 func Resequencers() []string { return reseq.Names() }
 
-func usageFile(tun string) string { return filepath.Join(serverStateDir, tun+".usage.json") }
+func usageFile(tun string) string { return filepath.Join(VarDir, tun+".usage.json") }
 
-func statusSocket(tun string) string { return filepath.Join(runDir, tun+".sock") }
+func statusSocket(tun string) string { return filepath.Join(RunDir, tun+".sock") }
 
 func decodeStrategy(t *table) control.Strategy {
 	st := control.Strategy{

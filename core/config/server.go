@@ -89,7 +89,7 @@ func decodeServer(t *table) *Server {
 	}
 	s.Log = decodeLog(t.table("log"))
 	s.Metrics = decodeMetrics(t.table("metrics"))
-	s.StateDir = get(t, "state_dir", serverStateDir, absolute)
+	s.StateDir = get(t, "state_dir", VarDir, absolute)
 	s.StatusSocket = get(t, "status_socket", statusSocket(s.TUN.Name), socketPath)
 	s.Pool4, s.Pool6 = decodePools(t.table("addresses"))
 	s.Clients = decodeClients(t.tables("clients"), s.Pool4, s.Pool6)

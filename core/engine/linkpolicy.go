@@ -272,16 +272,16 @@ func (c *Client) listLinks(struct{}) ([]LinkSettings, error) {
 	return list, nil
 }
 
-// setLinkRequest asks for a change of what a link is allowed.
-type setLinkRequest struct {
-	Name string `json:"name"`
+// LinkSetArguments are those of link-set: a change of what a link is allowed.
+type LinkSetArguments struct {
+	Name string `json:"name"` // of its interface
 	config.LinkChange
-	ResetUsage bool `json:"reset_usage,omitempty"`
+	ResetUsage bool `json:"reset_usage,omitempty"` // counts its quota from zero
 }
 
 // setLink changes what a link is allowed, until the client ends or reads its
 // configuration again.
-func (c *Client) setLink(r setLinkRequest) (LinkSettings, error) {
+func (c *Client) setLink(r LinkSetArguments) (LinkSettings, error) {
 	if err := c.changeLink(r); err != nil {
 		return LinkSettings{}, err
 	}
@@ -292,7 +292,7 @@ func (c *Client) setLink(r setLinkRequest) (LinkSettings, error) {
 	return c.settings(r.Name, states), nil
 }
 
-func (c *Client) changeLink(r setLinkRequest) error {
+func (c *Client) changeLink(r LinkSetArguments) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !slices.ContainsFunc(c.interfaces, func(i netmon.Interface) bool { return i.Name == r.Name }) {

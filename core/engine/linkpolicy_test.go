@@ -41,7 +41,7 @@ func TestLinkRoles(t *testing.T) {
 
 	set := func(name string, change config.LinkChange) LinkSettings {
 		t.Helper()
-		got, err := c.c.setLink(setLinkRequest{Name: name, LinkChange: change})
+		got, err := c.c.setLink(LinkSetArguments{Name: name, LinkChange: change})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestLinkRoles(t *testing.T) {
 	if err != nil || len(list) != 2 || list[0].CapUp != 1e6 || list[0].MaxRTT != 0.2 || list[1].CapDown != 8e6 {
 		t.Errorf("%+v, %v", list, err)
 	}
-	for _, r := range []setLinkRequest{
+	for _, r := range []LinkSetArguments{
 		{Name: "x"}, {Name: "a", LinkChange: config.LinkChange{Role: "spare"}},
 		{Name: "a", LinkChange: config.LinkChange{CapUp: "fast", ResetDay: "0"}},
 	} {
@@ -115,7 +115,7 @@ func TestQuota(t *testing.T) {
 	if why := c.Status().Rejected["b"]; !strings.Contains(why, "its quota") {
 		t.Errorf("after a restart: %q", why)
 	}
-	if _, err := c.c.setLink(setLinkRequest{Name: "b", ResetUsage: true}); err != nil {
+	if _, err := c.c.setLink(LinkSetArguments{Name: "b", ResetUsage: true}); err != nil {
 		t.Fatal(err)
 	}
 	c.waitLinks("a", "b")
