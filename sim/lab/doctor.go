@@ -70,22 +70,23 @@ func diagnose(w io.Writer, checks []check) error {
 		case err == nil:
 			fmt.Fprintf(w, "ok       %s: %s\n", c.name, found)
 			continue
+		case errors.Is(err, errUntried):
+			fmt.Fprintf(w, "untried  %s: %v\n", c.name, err)
+			continue
 		case c.optional:
 			fmt.Fprintf(w, "without  %s: %v\n", c.name, err)
 		default:
 			missing++
 			fmt.Fprintf(w, "MISSING  %s: %v\n", c.name, err)
 		}
-		switch {
-		case errors.Is(err, errUntried):
-		case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-			fmt.Fprintf(w, "         -> %s\n", asRoot)
-		default:
-			fmt.Fprintf(w, "         -> %s\n", c.remedy)
+		remedy := c.remedy
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+			remedy = asRoot
 		}
+		fmt.Fprintf(w, "         -> %s\n", remedy)
 	}
 	if missing > 0 {
-		return fmt.Errorf("%w: %d of %d things are missing", ErrMachine, missing, len(checks))
+		return fmt.Errorf("%w: %d of %d things missing", ErrMachine, missing, len(checks))
 	}
 	return nil
 }
@@ -102,7 +103,7 @@ func (e *examination) close() {
 }
 
 // errUntried is for checks that need one before them.
-var errUntried = errors.New("not tried, because of what is missing above")
+var errUntried = errors.New("something above is missing")
 
 func checkProcessors(*examination) (string, error) {
 	n := runtime.NumCPU()

@@ -14,13 +14,12 @@ import (
 func TestRemedies(t *testing.T) {
 	for _, c := range []struct {
 		err  error
-		want string // "": no remedy
+		want string
 	}{
 		{unix.ENOENT, "-> modprobe it"},
 		{fmt.Errorf("open: %w", unix.EOPNOTSUPP), "-> modprobe it"},
 		{fmt.Errorf("open: %w", unix.EPERM), "-> " + asRoot},
 		{unix.EACCES, "-> " + asRoot},
-		{errUntried, ""},
 	} {
 		var out strings.Builder
 		err := diagnose(&out, []check{{name: "it", remedy: "modprobe it", try: func(*examination) (string, error) { return "", c.err }}})
@@ -30,6 +29,15 @@ func TestRemedies(t *testing.T) {
 		if _, remedy, _ := strings.Cut(out.String(), "\n"); strings.TrimSpace(remedy) != c.want {
 			t.Errorf("%v: %q, want %q", c.err, remedy, c.want)
 		}
+	}
+}
+
+// What was not tried is not missing.
+func TestUntried(t *testing.T) {
+	var out strings.Builder
+	err := diagnose(&out, []check{{name: "it", remedy: "modprobe it", try: func(*examination) (string, error) { return "", errUntried }}})
+	if want := "untried  it: something above is missing\n"; err != nil || out.String() != want {
+		t.Errorf("%v, %q, want %q", err, out.String(), want)
 	}
 }
 
