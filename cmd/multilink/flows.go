@@ -60,7 +60,7 @@ func flowsText(w io.Writer, answer engine.FlowsAnswer) error {
 		fmt.Fprintln(t, "CLASS\tFLOW\tSENT\tRECEIVED\tLINK\tWHY")
 		for _, f := range s.Flows {
 			fmt.Fprintf(t, "%s\t%s %s - %s\t%s\t%s\t%s\t%s\n", f.Class, f.Protocol, f.Local, f.Remote,
-				rate(f.Sent.Rate), rate(f.Received.Rate), or(strings.Join(f.Links, "+"), "-"), why(f))
+				rate(f.Sent.Rate), rate(f.Received.Rate), cmp.Or(strings.Join(f.Links, "+"), "-"), why(f))
 		}
 		if err := t.Flush(); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -123,7 +124,7 @@ func showSettings(w io.Writer, list []engine.LinkSettings) error {
 			rtt = time.Duration(l.MaxRTT * float64(time.Second)).String()
 		}
 		row := []string{
-			l.Name, l.Role, or(l.State, "?"), config.ShowRate(l.CapUp), config.ShowRate(l.CapDown),
+			l.Name, l.Role, cmp.Or(l.State, "?"), config.ShowRate(l.CapUp), config.ShowRate(l.CapDown),
 			rtt, config.ShowShare(l.MaxLoss), quota, l.Reason,
 		}
 		fmt.Fprintln(t, strings.TrimRight(strings.Join(row, "\t"), "\t"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -148,8 +149,8 @@ func showRules(w io.Writer, got engine.QoSRules) error {
 			gives = "priority " + strconv.Itoa(r.Priority)
 		}
 		row := []string{
-			strconv.Itoa(r.Number), or(r.Address, "any"), or(r.Port, "any"), or(r.Protocol, "any"), or(r.DSCP, "any"),
-			or(r.Direction, "both"), gives, strconv.FormatUint(r.Packets, 10),
+			strconv.Itoa(r.Number), cmp.Or(r.Address, "any"), cmp.Or(r.Port, "any"), cmp.Or(r.Protocol, "any"), cmp.Or(r.DSCP, "any"),
+			cmp.Or(r.Direction, "both"), gives, strconv.FormatUint(r.Packets, 10),
 		}
 		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,7 @@ func addSocket(cmd *cobra.Command, socket *string) {
 // findSocket returns the socket to ask: the given one, else that of the
 // environment, else the only one in dir that somebody listens on.
 func findSocket(given, dir string) (string, error) {
-	if given = or(given, os.Getenv(socketVariable)); given != "" {
+	if given = cmp.Or(given, os.Getenv(socketVariable)); given != "" {
 		return given, nil
 	}
 	all, err := filepath.Glob(filepath.Join(dir, "*.sock"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -83,7 +84,7 @@ func (p *printer) links(links []engine.LinkStatus) {
 			p.line("  last error", "%s", l.LastError)
 		}
 		if l.Address != "" || l.Remote != "" {
-			p.line("  path", "%s -> %s", or(l.Address, "?"), or(l.Remote, l.Server))
+			p.line("  path", "%s -> %s", cmp.Or(l.Address, "?"), cmp.Or(l.Remote, l.Server))
 		}
 		if l.SRTT > 0 {
 			p.line("  rtt", "%s, varies by %s, least %s", milliseconds(l.SRTT), milliseconds(l.RTTVar), milliseconds(l.MinRTT))
@@ -123,13 +124,6 @@ func because(reason string) string {
 		return ""
 	}
 	return ": " + reason
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 func onOff(b bool) string {
