@@ -6,9 +6,13 @@ import (
 	"time"
 )
 
-// maxQueued bounds the datagrams that wait to be written, in bytes: two runs of
-// the data path. What waits in the kernel is bounded by TCP_NOTSENT_LOWAT.
-const maxQueued = 128 << 10
+// maxQueued bounds the datagrams that wait to be written, in bytes: what is on its
+// way at 80 Mbit/s and 0.1 s, so that a connection that stands still for a moment
+// costs time and no datagram. What waits in the kernel is bounded by TCP_NOTSENT_LOWAT.
+const maxQueued = 1 << 20
+
+// keepQueued bounds the memory that an empty queue keeps, in each of its two halves.
+const keepQueued = 128 << 10
 
 // datagrams are those that a control connection carries, where UDP does not get
 // through: messages of a type of their own, whose body is the datagram.
@@ -59,6 +63,7 @@ func (c *Conn) writeQueued() {
 		batch := g.queue
 		if len(batch) == 0 {
 			g.writing = false
+			g.queue, g.spare = modest(g.queue), modest(g.spare)
 			g.mu.Unlock()
 			return
 		}
@@ -72,6 +77,14 @@ func (c *Conn) writeQueued() {
 		g.spare = batch
 		g.mu.Unlock()
 	}
+}
+
+// modest lets go of memory that is more than an empty queue keeps.
+func modest(b []byte) []byte {
+	if cap(b) > keepQueued {
+		return nil
+	}
+	return b
 }
 
 // write sends whole messages; others wait.

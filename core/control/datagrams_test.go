@@ -98,7 +98,8 @@ func TestDatagrams(t *testing.T) {
 // more.
 func TestDatagramsAreBounded(t *testing.T) {
 	client, _ := connected(t) // nobody reads
-	const n, size = 1000, 1000
+	const size = 1000
+	const n = 4 * maxQueued / size
 	dropped := client.WriteDatagrams(make([]byte, n*size), size)
 	// What is being written has left the queue.
 	if room := 2 * maxQueued / size; dropped < n-room || dropped == 0 {

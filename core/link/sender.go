@@ -39,6 +39,7 @@ type Sender struct {
 	largest   uint64    // highest number acknowledged
 	anyAck    bool
 	closed    bool    // between Close and Reopen
+	stream    bool    // see SetStream
 	lossKnown float64 // loss before the present silence
 
 	stats SenderStats
@@ -66,6 +67,11 @@ func NewSender(paced bool) *Sender {
 
 // SetPaced switches window and pacer.
 func (s *Sender) SetPaced(on bool) { s.window.off = !on }
+
+// SetStream says whether the datagrams take a stream, which loses none: it delivers
+// them late instead, when it repairs its own losses or its congestion control stands
+// still (BBR does for 0.2 s every ten).
+func (s *Sender) SetStream(on bool) { s.stream = on }
 
 // NextNumber is the number that the next Sent will record.
 func (s *Sender) NextNumber() uint64 { return s.next }
@@ -258,6 +264,7 @@ func (s *Sender) lose(now core.Time, number uint64, rec *record, round *sample, 
 // also when nothing later arrived to prove it.
 const (
 	tailSlack   = 60 * time.Millisecond
+	streamSlack = 2 * time.Second
 	tailUnknown = 10 * time.Second // twice what a connection's answers may take
 )
 
@@ -268,6 +275,9 @@ func (s *Sender) tailAge() time.Duration {
 	slack := tailSlack
 	if s.window.rate > 0 { // on a slow link a packet ahead takes longer than that
 		slack = max(slack, min(s.window.packets(4), time.Second))
+	}
+	if s.stream {
+		slack = streamSlack
 	}
 	return s.rtt.smoothed + 4*s.rtt.variance + slack + max(s.reorder.tolerance.by, s.reorder.patience.by)
 }

@@ -120,7 +120,7 @@ func (s *Session) changeWay(l *linkState, path core.Path, out *Output) {
 	toStream := path.Stream
 	l.paths.fix(path)
 	l.paths.candidate = candidate{}
-	s.searchMTU(l)
+	s.adoptPath(l)
 	if toStream {
 		l.health = probing
 		s.lost = l.tx.Close(s.now, s.lost[:0])

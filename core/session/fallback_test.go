@@ -142,6 +142,27 @@ func TestStreamsAreTheLastResort(t *testing.T) {
 	}
 }
 
+// TestStreamsLoseNothing: what a stream that stands still for a moment delivers late
+// is not sent again.
+func TestStreamsLoseNothing(t *testing.T) {
+	w := squeezed(t, 0, true)
+	w.blockUDP(true, 0)
+	w.run(5 * time.Second)
+	p := w.ends[server].pipes[0]
+	p.queue = time.Second
+	before := w.counters(server).Retransmitted
+	n := w.stream(server, 8*mbit, 1400, 4*time.Second)
+	w.at(w.now.Add(2*time.Second), func() { p.free = w.now.Add(300 * time.Millisecond) })
+	w.run(6 * time.Second)
+	c := w.counters(server)
+	if again := c.Retransmitted - before; again > 0 || w.longestGap(client) < 250*time.Millisecond {
+		t.Errorf("%d packets were sent again", again)
+	}
+	if lost, repeated := missing(w.ends[client], n); lost != int(c.DropQueueSignal) || repeated > 0 {
+		t.Errorf("%d of %d packets lost, %d of them in the queue; %d came twice", lost, n, c.DropQueueSignal, repeated)
+	}
+}
+
 // TestCallsTakeNoStream: packets that want low latency do not take the faster link
 // either while that has only its control connection, and a backup with UDP is
 // called for them.

@@ -74,7 +74,7 @@ func (s *Session) AddLink(now core.Time, lc LinkConfig, out *Output) error {
 	l.standing = s.memoryOf(l).standing
 	l.standing.row = 0
 	l.tx.Begin(s.recall(l))
-	s.searchMTU(l)
+	s.adoptPath(l)
 	s.links[lc.ID] = l
 	s.relist()
 	if !s.cfg.LearnPaths {

@@ -159,7 +159,7 @@ func (s *Session) answered(l *linkState, token [8]byte) {
 	moved := l.streaming() || c.path.Remote.Addr() != l.paths.current.Remote.Addr() || !l.paths.validated
 	l.paths.fix(c.path)
 	if moved { // more than the port, which a NAT may change at will
-		s.searchMTU(l)
+		s.adoptPath(l)
 	}
 	*c = candidate{}
 	if astray {

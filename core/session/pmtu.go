@@ -15,13 +15,15 @@ import (
 // room for a repair.
 const datagramOverhead = wire.HeaderLen + wire.PacketHeaderLen + wire.RepairLen + wire.TagLen
 
-// searchMTU begins to search what the path of a link carries: the size of the
-// largest datagram that is ever sent.
-func (s *Session) searchMTU(l *linkState) {
+// adoptPath tells the sender of a link what its path is now: a stream, or one of
+// which it begins to search what it carries, up to the size of the largest datagram
+// that is ever sent.
+func (s *Session) adoptPath(l *linkState) {
 	need := s.cfg.MTU + datagramOverhead + l.overhead()
 	if l.streaming() {
 		need = 0
 	}
+	l.tx.SetStream(l.streaming())
 	l.tx.SearchMTU(s.now, need)
 }
 
