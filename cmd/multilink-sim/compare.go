@@ -59,7 +59,7 @@ func (a *app) compareCommand() *cobra.Command {
 	flags.StringVar(&f.out, "out", "comparison", "the folder for the results; what it holds of the same comparison is gone on with")
 	flags.StringVar(&f.points, "points", "", "a table of settings (CSV): each scenario once for each row, with each column set as --set would")
 	flags.StringVar(&f.shard, "shard", "", "run only part i of n, written i/n; multilink-sim merge puts the parts together")
-	completeWords(cmd, "baselines", "alone", "bare", "mptcp")
+	completeWords(cmd, "baselines", scenario.BaselineAlone, scenario.BaselineBare, string(compare.MPTCP))
 	if err := cmd.MarkFlagRequired("schedulers"); err != nil {
 		panic(err) // the flag does not exist
 	}
@@ -114,7 +114,7 @@ func (a *app) compare(ctx context.Context, paths []string, f compareFlags) error
 	}
 	ctx, stop := a.interruptible(ctx)
 	defer stop()
-	if slices.ContainsFunc(plan.Cases, func(c compare.Case) bool { return c.Backend == inNamespaces }) && len(left) > 0 {
+	if slices.ContainsFunc(plan.Cases, func(c compare.Case) bool { return c.Backend == scenario.Namespaces }) && len(left) > 0 {
 		if err := a.lab.Sweep(io.Discard); err != nil {
 			fmt.Fprintf(a.err, "multilink-sim: what an earlier run left could not be removed: %v\n", err)
 		}
@@ -175,7 +175,7 @@ func programs(backend func(string) bool, binary string) (string, error) {
 		return "", err
 	}
 	paths := []string{self}
-	if backend(inNamespaces) && binary != "" {
+	if backend(scenario.Namespaces) && binary != "" {
 		paths = append(paths, binary)
 	}
 	return compare.Digest(paths...)

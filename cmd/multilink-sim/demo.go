@@ -56,7 +56,7 @@ func (a *app) demo(cmd *cobra.Command, f runFlags) error {
 	o.Progress = live.show
 	result, err := a.lab.Run(ctx, sc, o)
 	live.finish()
-	result, code := settle(ctx, sc, inNamespaces, result, err)
+	result, code := settle(ctx, sc, scenario.Namespaces, result, err)
 	if ctx.Err() != nil {
 		err = errInterrupted
 	}
@@ -98,7 +98,7 @@ func conclude(out io.Writer, sc *scenario.Scenario, r *report.Result) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tlinks\ttime\tMbit/s\tlongest gap\tfile\t")
 	for _, l := range sc.Links {
-		row(w, l.Name+" alone", at(r.Measurements, "alone", l.Name, "file"))
+		row(w, l.Name+" alone", at(r.Measurements, scenario.BaselineAlone, l.Name, "file"))
 	}
 	row(w, "both, one unplugged", at(r.Measurements, "file"))
 	w.Flush()

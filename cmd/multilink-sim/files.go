@@ -92,7 +92,7 @@ func supported(sc *scenario.Scenario, asked string) error {
 	if !slices.Contains(sc.Backends, backend) {
 		return usageError("%s: is not for the backend %s, only for %s", sc.Path, backend, strings.Join(sc.Backends, ", "))
 	}
-	if backend == inVirtualTime {
+	if backend == scenario.VirtualTime {
 		if err := virtual.Check(sc); err != nil {
 			return &exitError{exitUsage, err}
 		}

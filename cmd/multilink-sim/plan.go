@@ -160,13 +160,13 @@ func (f *compareFlags) kinds(cases []compare.Case) ([]compare.Kind, error) {
 		}
 		wanted[kind] = true
 	}
-	if wanted[compare.MPTCP] && !runsOn(cases)(inNamespaces) {
-		return nil, usageError("--baselines: mptcp is the kernel's: only the backend %s has it", inNamespaces)
+	if wanted[compare.MPTCP] && !runsOn(cases)(scenario.Namespaces) {
+		return nil, usageError("--baselines: mptcp is the kernel's: only the backend %s has it", scenario.Namespaces)
 	}
 	if len(f.baselines) == 0 {
 		wanted[compare.Alone] = true
 		wanted[compare.Bare] = f.points == ""
-		wanted[compare.MPTCP] = f.points == "" && runsOn(cases)(inNamespaces)
+		wanted[compare.MPTCP] = f.points == "" && runsOn(cases)(scenario.Namespaces)
 	}
 	for _, c := range cases {
 		if c.Scenario.Baseline != "" {

@@ -74,7 +74,7 @@ func addShared(cmd *cobra.Command, f *runFlags) {
 	flags.StringVar(&f.impair, "impair", "auto", "who impairs the links: auto, netem or user")
 	addSet(cmd, &f.set)
 	flags.StringVar(&f.binary, "binary", "", "the multilink program to test (default: beside this one, else in $PATH)")
-	completeWords(cmd, "backend", inNamespaces, inVirtualTime)
+	completeWords(cmd, "backend", scenario.Namespaces, scenario.VirtualTime)
 	completeWords(cmd, "impair", impairModes...)
 }
 
@@ -104,7 +104,7 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 			sc.Seed = *o.Seed
 		}
 	}
-	netns := slices.ContainsFunc(scenarios, func(sc *scenario.Scenario) bool { return backendOf(sc, f.backend) == inNamespaces })
+	netns := slices.ContainsFunc(scenarios, func(sc *scenario.Scenario) bool { return backendOf(sc, f.backend) == scenario.Namespaces })
 	if err := f.useless(netns); err != nil {
 		return err
 	}
@@ -138,8 +138,8 @@ func (a *app) run(ctx context.Context, paths []string, f runFlags, o lab.Options
 
 // check refuses values of flags before anything is started.
 func (f *runFlags) check() error {
-	if f.backend != "" && f.backend != inNamespaces && f.backend != inVirtualTime {
-		return usageError("--backend = %q: must be %s or %s", f.backend, inNamespaces, inVirtualTime)
+	if f.backend != "" && f.backend != scenario.Namespaces && f.backend != scenario.VirtualTime {
+		return usageError("--backend = %q: must be %s or %s", f.backend, scenario.Namespaces, scenario.VirtualTime)
 	}
 	if !slices.Contains(impairModes, f.impair) {
 		return usageError("--impair = %q: must be one of %s", f.impair, strings.Join(impairModes, ", "))
@@ -170,26 +170,20 @@ func (f *runFlags) useless(inNamespaces bool) error {
 	return nil
 }
 
-// The backends, as the flag and the scenarios name them.
-const (
-	inNamespaces  = "netns"
-	inVirtualTime = "virtual"
-)
-
 // backendOf is where a scenario runs: where it was asked to, else in
 // namespaces if the scenario allows it.
 func backendOf(sc *scenario.Scenario, asked string) string {
 	switch {
 	case asked != "":
 		return asked
-	case slices.Contains(sc.Backends, inNamespaces):
-		return inNamespaces
+	case slices.Contains(sc.Backends, scenario.Namespaces):
+		return scenario.Namespaces
 	}
-	return inVirtualTime
+	return scenario.VirtualTime
 }
 
 func (a *app) runner(backend string) runner {
-	if backend == inVirtualTime {
+	if backend == scenario.VirtualTime {
 		return a.virtual
 	}
 	return a.lab

@@ -10,6 +10,7 @@ import (
 
 	"github.com/multilink-vpn/multilink/cmd/internal/cli"
 	"github.com/multilink-vpn/multilink/sim/lab"
+	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
 func (a *app) shellCommand() *cobra.Command {
@@ -35,7 +36,7 @@ func (a *app) shellCommand() *cobra.Command {
 }
 
 func (a *app) shell(cmd *cobra.Command, path string, f runFlags) error {
-	f.backend = "netns"
+	f.backend = scenario.Namespaces
 	if err := f.check(); err != nil {
 		return err
 	}

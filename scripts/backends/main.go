@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/multilink-vpn/multilink/sim/report"
+	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
 // chosen are the scenarios that are compared by default: links that differ in
@@ -76,7 +77,7 @@ func fail(err error) {
 
 // compare runs a scenario and prints its rows: medians over the seeds.
 func compare(sim, file string, seeds int) error {
-	found := map[string]map[string][]float64{"virtual": {}, "netns": {}}
+	found := map[string]map[string][]float64{scenario.VirtualTime: {}, scenario.Namespaces: {}}
 	for seed := 1; seed <= seeds; seed++ {
 		for backend, values := range found {
 			r, err := run(sim, backend, file, seed)
@@ -96,7 +97,7 @@ func compare(sim, file string, seeds int) error {
 	}
 	name := strings.TrimSuffix(filepath.Base(file), ".yaml")
 	for _, f := range figures {
-		there, here := found["netns"][f.path], found["virtual"][f.path]
+		there, here := found[scenario.Namespaces][f.path], found[scenario.VirtualTime][f.path]
 		if len(there) == 0 || len(here) == 0 {
 			continue
 		}

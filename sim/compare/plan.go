@@ -21,17 +21,14 @@ type Kind string
 
 // The kinds of cells. All but Tunnel are baselines.
 const (
-	Tunnel Kind = "tunnel" // the scenario, with one of the schedulers
-	Alone  Kind = "alone"  // one link alone, through the tunnel with the default scheduler
-	Bare   Kind = "bare"   // one link alone, past the tunnel
-	MPTCP  Kind = "mptcp"  // all links, past the tunnel by the kernel's MPTCP
+	Tunnel Kind = "tunnel"               // the scenario, with one of the schedulers
+	Alone  Kind = scenario.BaselineAlone // one link alone, through the tunnel with the default scheduler
+	Bare   Kind = scenario.BaselineBare  // one link alone, past the tunnel
+	MPTCP  Kind = "mptcp"                // all links, past the tunnel by the kernel's MPTCP
 )
 
 // Baselines are the kinds of baselines, in the order they are run.
 var Baselines = []Kind{Alone, Bare, MPTCP}
-
-// inNamespaces is the backend on which there is a kernel's MPTCP.
-const inNamespaces = "netns"
 
 // Cell names one run of a comparison.
 type Cell struct {
@@ -190,7 +187,7 @@ func (p *Plan) cellsOf(c *Case, run int) []Cell {
 	hasTunnel := slices.ContainsFunc(c.Scenario.Traffic, func(t scenario.Traffic) bool { return t.Via.Kind == "tunnel" })
 	for _, kind := range p.Baselines {
 		switch {
-		case kind == MPTCP && c.Backend == inNamespaces && scenario.ByMPTCP(c.Scenario) != nil:
+		case kind == MPTCP && c.Backend == scenario.Namespaces && scenario.ByMPTCP(c.Scenario) != nil:
 			add(MPTCP, "")
 		case kind != MPTCP && hasTunnel:
 			for _, l := range c.Scenario.Links {

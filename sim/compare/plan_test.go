@@ -16,7 +16,7 @@ import (
 func TestCells(t *testing.T) {
 	other := strings.Replace(text, "name: two", "name: other", 1)
 	onlyPast := "name: past\nduration: 5s\nlinks: [{name: a0}]\ntraffic: [{name: dl, kind: tcp, via: \"link:a0\"}]\n"
-	p := planOf(t, inNamespaces, text, other, onlyPast)
+	p := planOf(t, scenario.Namespaces, text, other, onlyPast)
 	p.Runs = 2
 	var got []string
 	for _, c := range p.Cells() {
@@ -91,7 +91,7 @@ func TestParseShard(t *testing.T) {
 }
 
 func TestScenarioOf(t *testing.T) {
-	p := planOf(t, inNamespaces, text)
+	p := planOf(t, scenario.Namespaces, text)
 	c := &p.Cases[0]
 	for _, cell := range p.Cells() {
 		one := c.scenarioOf(cell)

@@ -40,7 +40,7 @@ func (r *Runner) Run(ctx context.Context, p *Plan, s *Store, cells []Cell) error
 	w := &work{Runner: r, plan: p, store: s, cancel: cancel, total: len(cells), began: time.Now()}
 	var together, apart []Cell
 	for _, c := range cells {
-		if p.find(c).Backend == inNamespaces {
+		if p.find(c).Backend == scenario.Namespaces {
 			apart = append(apart, c) // anything beside it would disturb it
 		} else {
 			together = append(together, c)

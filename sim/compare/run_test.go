@@ -26,7 +26,7 @@ func open(t *testing.T, p *Plan) *Store {
 // TestTogetherAndApart: in virtual time so many at once, in namespaces one
 // after the other.
 func TestTogetherAndApart(t *testing.T) {
-	for backend, want := range map[string]int32{"virtual": 3, inNamespaces: 1} {
+	for backend, want := range map[string]int32{"virtual": 3, scenario.Namespaces: 1} {
 		p := planOf(t, backend, text)
 		var now, most atomic.Int32
 		var met sync.WaitGroup // the first so many wait for each other

@@ -25,7 +25,7 @@ func find(t *testing.T, s *Summary, label string) Row {
 }
 
 func TestSummary(t *testing.T) {
-	p := planOf(t, inNamespaces, text)
+	p := planOf(t, scenario.Namespaces, text)
 	s := summarise(p, runAll(t, p).Records())
 	if s.Cells != (Count{Planned: 28, Usable: 28}) {
 		t.Errorf("%+v", s.Cells)
@@ -159,7 +159,7 @@ func TestClasses(t *testing.T) {
 
 // TestWrite: the files are there, in the form that is documented.
 func TestWrite(t *testing.T) {
-	for name, p := range map[string]*Plan{"scenario": planOf(t, inNamespaces, text), "points": pointsPlan(t)} {
+	for name, p := range map[string]*Plan{"scenario": planOf(t, scenario.Namespaces, text), "points": pointsPlan(t)} {
 		t.Run(name, func(t *testing.T) {
 			store := runAll(t, p)
 			s, err := Write(store.dir, p, store.Records())
@@ -212,7 +212,7 @@ func checkCSV(t *testing.T, path string, p *Plan) {
 }
 
 func TestPage(t *testing.T) {
-	p := planOf(t, inNamespaces, text)
+	p := planOf(t, scenario.Namespaces, text)
 	records := runAll(t, p).Records()
 	out := page(p, records, summarise(p, records))
 	sc := out.Scenarios[0]

@@ -24,7 +24,7 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result,
 	if err != nil {
 		return nil, err
 	}
-	result := &report.Result{Scenario: sc.Name, Backend: "netns", Seed: sc.Seed}
+	result := &report.Result{Scenario: sc.Name, Backend: scenario.Namespaces, Seed: sc.Seed}
 	err = runOnce(ctx, sc, o, sc.Name, func(r *run) {
 		if sc.Baseline != "" {
 			r.found.measurements[sc.Baseline] = base.measurements
@@ -65,7 +65,7 @@ type baseline struct {
 }
 
 // baselines runs the scenario's traffic with each link alone, if the scenario
-// asks for it: through the tunnel ("alone") or past it ("bare").
+// asks for it: through the tunnel or past it.
 func baselines(ctx context.Context, sc *scenario.Scenario, o Options) (baseline, error) {
 	b := baseline{measurements: map[string]any{}}
 	if sc.Baseline == "" {

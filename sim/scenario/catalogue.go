@@ -11,7 +11,7 @@ import (
 
 // reservedNames are words an expression means something else by.
 var reservedNames = []string{
-	"link", "client", "server", "capacity", "alone", "bare",
+	"link", "client", "server", "capacity", BaselineAlone, BaselineBare,
 	"true", "false", "nil", "not", "in", "and", "or", "let", "if", "else",
 	"matches", "contains", "startsWith", "endsWith",
 }

@@ -21,7 +21,7 @@ var scenarioName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 func (d *decoder) scenario(root *node, sc *Scenario) {
 	*sc = Scenario{
 		Path: sc.Path, Seed: defaultSeed, Warmup: defaultWarmup,
-		Backends: []string{"netns", "virtual"}, Underlay: Underlay4,
+		Backends: []string{Namespaces, VirtualTime}, Underlay: Underlay4,
 		Client: map[string]any{}, Server: map[string]any{},
 	}
 	parts := map[string]*node{}
@@ -34,7 +34,7 @@ func (d *decoder) scenario(root *node, sc *Scenario) {
 		"warmup":   d.duration(&sc.Warmup),
 		"duration": d.positive(&sc.Duration, minDuration),
 		"underlay": d.underlay(&sc.Underlay),
-		"baseline": d.choice(&sc.Baseline, "alone", "bare"),
+		"baseline": d.choice(&sc.Baseline, BaselineAlone, BaselineBare),
 		"client":   d.config(&sc.Client),
 		"server":   d.config(&sc.Server),
 		"links":    part, "bottlenecks": part, "traffic": part, "timeline": part, "expect": part,
@@ -85,7 +85,7 @@ func (d *decoder) backends(dst *[]string) setter {
 		var names []string
 		one := func(n *node) {
 			var name string
-			d.choice(&name, "netns", "virtual")(n)
+			d.choice(&name, Namespaces, VirtualTime)(n)
 			if name != "" {
 				names = append(names, name)
 			}
@@ -95,7 +95,7 @@ func (d *decoder) backends(dst *[]string) setter {
 		} else {
 			d.list(n, one)
 			if len(n.items) == 0 {
-				d.bad(n, "must name netns, virtual or both")
+				d.bad(n, "must name %s, %s or both", Namespaces, VirtualTime)
 			}
 		}
 		*dst = names

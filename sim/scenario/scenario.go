@@ -9,6 +9,12 @@ import "time"
 // the time of a run begins.
 const ConnectLimit = 5 * time.Second
 
+// The backends that run scenarios.
+const (
+	Namespaces  = "netns"   // the real programs in network namespaces
+	VirtualTime = "virtual" // the product's sessions in a simulation
+)
+
 // Scenario is one file of the scenario language, with every default filled in.
 // Rates are in bit/s, shares and probabilities of 1.
 type Scenario struct {
@@ -17,11 +23,11 @@ type Scenario struct {
 	Name        string
 	About       string
 	Seed        uint64
-	Backends    []string // "netns", "virtual"
+	Backends    []string // Namespaces, VirtualTime
 	Warmup      time.Duration
 	Duration    time.Duration
 	Underlay    Underlay
-	Baseline    string // "", "alone" or "bare"
+	Baseline    string // "", BaselineAlone or BaselineBare
 	Links       []Link
 	Bottlenecks []Bottleneck
 	// Client and Server are configuration keys of the product, as they stand

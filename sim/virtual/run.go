@@ -13,9 +13,6 @@ import (
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
-// Backend is the name of this backend in scenarios and results.
-const Backend = "virtual"
-
 // Options say how a scenario is run.
 type Options struct {
 	// Seed replaces the scenario's.
@@ -110,7 +107,7 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*report.Result,
 	measurements := scenario.Measurements(found.measurements)
 	scenario.AddRegained(sc, measurements, found.series)
 	result := &report.Result{
-		Scenario: sc.Name, Backend: Backend, Seed: sc.Seed,
+		Scenario: sc.Name, Backend: scenario.VirtualTime, Seed: sc.Seed,
 		Measurements: measurements, Series: found.series,
 		Expectations: scenario.Evaluate(sc, measurements),
 		Emulator:     Health{Log: fmt.Sprintf("%016x", r.log), Simulated: r.simulated.Seconds(), Counters: found.counters},
