@@ -135,18 +135,10 @@ func at(v any, path ...string) any {
 	return v
 }
 
+// number is 0 of what is none.
 func number(v any) float64 {
-	switch v := v.(type) {
-	case float64:
-		return v
-	case int:
-		return float64(v)
-	case int64:
-		return float64(v)
-	case uint64:
-		return float64(v)
-	}
-	return 0
+	n, _ := report.Number(v)
+	return n
 }
 
 // tickerEvery is how often a line with the links' rates is shown where there

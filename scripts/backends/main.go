@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/multilink-vpn/multilink/sim/report"
@@ -101,7 +100,7 @@ func compare(sim, file string, seeds int) error {
 		if len(there) == 0 || len(here) == 0 {
 			continue
 		}
-		v, l := median(here), median(there)
+		v, l := report.Median(here), report.Median(there)
 		ratio := "-"
 		if l != 0 {
 			ratio = fmt.Sprintf("%.2f", v/l)
@@ -148,10 +147,4 @@ func lookUp(measurements map[string]any, path string) (float64, bool) {
 	}
 	v, ok := at.(float64)
 	return v, ok && !math.IsNaN(v)
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	n := len(values)
-	return (values[(n-1)/2] + values[n/2]) / 2
 }

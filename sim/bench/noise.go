@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // What a machine may do besides before the figures say little.
@@ -44,7 +46,7 @@ func noise(stolen float64, reference map[string][]float64) []string {
 	}
 	for _, name := range sortedKeys(reference) {
 		values := reference[name]
-		if m := median(values); len(values) > 1 && m > 0 {
+		if m := report.Median(values); len(values) > 1 && m > 0 {
 			if spread := (slices.Max(values) - slices.Min(values)) / m; spread > mostDrift {
 				reasons = append(reasons, fmt.Sprintf("%s of %s varied by %.0f %% between pairs", name, referenceName, 100*spread))
 			}

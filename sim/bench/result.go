@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // Result is what was measured.
@@ -136,7 +138,7 @@ func (r *Result) finish(stolen float64) {
 			}
 		}
 		r.Comparisons = append(r.Comparisons, Comparison{
-			Name: c.name, Values: values, Median: median(values),
+			Name: c.name, Values: values, Median: report.Median(values),
 			Low: slices.Min(values), High: slices.Max(values), Goal: c.goal, Aim: c.aim, Less: c.less,
 		})
 	}
@@ -210,7 +212,7 @@ func figure(key string, values []float64) string {
 	if len(values) == 0 {
 		return "-"
 	}
-	v := median(values)
+	v := report.Median(values)
 	switch key[strings.LastIndexByte(key, '.')+1:] {
 	case "goodput":
 		return fmt.Sprintf("%.2f Gbit/s", v/1e9)
@@ -220,15 +222,6 @@ func figure(key string, values []float64) string {
 		return fmt.Sprintf("%.3f ms", v*1e3)
 	}
 	return fmt.Sprintf("%.2f s/GB", v)
-}
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(values))
-	n := len(s)
-	return (s[n/2] + s[(n-1)/2]) / 2
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

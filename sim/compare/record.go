@@ -43,7 +43,7 @@ func newRecord(c Cell, result *report.Result, err error) Record {
 	}
 	r := Record{
 		Cell: c, Verdict: result.Verdict, Reason: result.Reason,
-		Measurements: finite(result.Measurements).(map[string]any),
+		Measurements: report.Finite(result.Measurements).(map[string]any),
 		Curves:       map[string][]float64{}, Delays: map[string][]float64{},
 		Emulator: result.Emulator, Environment: result.Environment, Seconds: result.Seconds,
 	}
@@ -101,24 +101,6 @@ func rounded(v float64) float64 {
 		return v
 	}
 	return short
-}
-
-// finite is a tree of measurements without numbers that JSON has no form for.
-func finite(v any) any {
-	switch x := v.(type) {
-	case map[string]any:
-		m := make(map[string]any, len(x))
-		for key, value := range x {
-			if f, ok := value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
-				continue
-			}
-			m[key] = finite(value)
-		}
-		return m
-	case nil:
-		return map[string]any{}
-	}
-	return v
 }
 
 // flatten lists the numbers of a tree of measurements by their dotted names.

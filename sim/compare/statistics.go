@@ -37,19 +37,6 @@ func sample(values []float64) *benchmath.Sample {
 	return benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
 }
 
-// median is the middle of values, NaN of none.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return math.NaN()
-	}
-	s := slices.Sorted(slices.Values(values))
-	mid := len(s) / 2
-	if len(s)%2 == 1 {
-		return s[mid]
-	}
-	return (s[mid-1] + s[mid]) / 2
-}
-
 // leastRanked is how many values samples need to be ranked: of fewer no
 // difference is significant, however large.
 const leastRanked = 4
@@ -69,7 +56,7 @@ func ranks(samples [][]float64) []int {
 		}
 		places[i] = 1
 		for _, other := range samples {
-			if len(other) >= leastRanked && median(other) > (1+noticeable)*median(own) && differ(own, other) < 1-confidence {
+			if len(other) >= leastRanked && report.Median(other) > (1+noticeable)*report.Median(own) && differ(own, other) < 1-confidence {
 				places[i]++
 			}
 		}

@@ -3,6 +3,8 @@ package compare
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,6 +64,31 @@ func TestResume(t *testing.T) {
 	defer s.Close()
 	if left := s.Left(cells); len(left) != len(cells)-2 {
 		t.Errorf("%d of %d left after all", len(left), len(cells))
+	}
+}
+
+// TestNumbersWithoutAForm: a number that JSON has no form for, wherever it is,
+// does not keep a record from being stored.
+func TestNumbersWithoutAForm(t *testing.T) {
+	p := planOf(t, "virtual", text)
+	s, err := Open(t.TempDir(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	cell := p.Cells()[0]
+	if err := s.Append(newRecord(cell, &report.Result{Verdict: report.Pass, Measurements: map[string]any{
+		"goodput": 1.5, "capacity": math.Inf(1), "list": []any{math.NaN(), map[string]any{"rtt": math.NaN()}, 2.5},
+	}}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	_, records, err := read(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := flatten(records[0].Measurements)
+	if want := map[string]float64{"goodput": 1.5, "list.2": 2.5}; !maps.Equal(got, want) {
+		t.Errorf("read back as %v, want %v", got, want)
 	}
 }
 

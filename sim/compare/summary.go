@@ -203,27 +203,16 @@ func held(judged [][]report.Expectation) []report.Held {
 			if a, ok := e.Left.(float64); ok {
 				left = append(left, a)
 			}
-			if b, ok := toFloat(e.Right); ok {
+			if b, ok := report.Number(e.Right); ok { // a literal may be a whole number
 				right = append(right, b)
 			}
 		}
 		if len(left) == len(judged) && len(right) == len(judged) {
-			a, b := median(left), median(right)
+			a, b := report.Median(left), report.Median(right)
 			all[i].Left, all[i].Right = &a, &b
 		}
 	}
 	return all
-}
-
-// toFloat takes a literal of an expression too, which may be a whole number.
-func toFloat(v any) (float64, bool) {
-	switch x := v.(type) {
-	case float64:
-		return x, true
-	case int:
-		return float64(x), true
-	}
-	return 0, false
 }
 
 // rank gives the schedulers among a scenario's rows their ranks.
@@ -238,7 +227,7 @@ func rank(rows []Row) {
 	}
 	best := -1
 	for i, s := range samples {
-		if len(s) > 0 && (best < 0 || median(s) > median(samples[best])) {
+		if len(s) > 0 && (best < 0 || report.Median(s) > report.Median(samples[best])) {
 			best = i
 		}
 	}
@@ -273,7 +262,7 @@ func (s *Summary) overall(scheduler string) Overall {
 		o.MeanRank = float64(sum) / float64(o.Of)
 	}
 	if len(efficiency) > 0 {
-		e := median(efficiency)
+		e := report.Median(efficiency)
 		o.Efficiency = &e
 	}
 	return o

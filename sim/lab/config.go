@@ -9,6 +9,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
@@ -79,12 +80,7 @@ func renderTOML(keys map[string]any) ([]byte, error) {
 // clientMark is the mark in use, which traffic past the tunnel carries.
 func clientMark(sc *scenario.Scenario) uint32 {
 	routes, _ := sc.Client["routes"].(map[string]any)
-	switch mark := routes["mark"].(type) {
-	case int64:
-		return uint32(mark)
-	case uint64:
-		return uint32(mark)
-	case int:
+	if mark, ok := report.Number(routes["mark"]); ok {
 		return uint32(mark)
 	}
 	return defaultMark

@@ -64,6 +64,7 @@ func TestClientMark(t *testing.T) {
 		defaultMark: nil,
 		7:           map[string]any{"mark": int64(7)},
 		8:           map[string]any{"mark": uint64(8)},
+		9:           map[string]any{"mark": 9.0}, // from JSON
 	} {
 		sc := &scenario.Scenario{Client: map[string]any{"routes": routes}}
 		if got := clientMark(sc); got != want {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"math"
 	"os"
 	"path/filepath"
 )
@@ -25,42 +23,16 @@ func WriteJSON(w io.Writer, results []*Result) error {
 	return enc.Encode(clean)
 }
 
-// finite is the result with null in the place of numbers that JSON has no form
-// for: infinite ones, and those that are not a number.
+// finite is the result without numbers that JSON has no form for.
 func (r *Result) finite() *Result {
 	c := *r
-	if c.Measurements == nil {
-		c.Measurements = map[string]any{}
-	}
-	c.Measurements = finite(c.Measurements).(map[string]any)
+	c.Measurements = Finite(c.Measurements).(map[string]any)
 	c.Expectations = make([]Expectation, len(r.Expectations))
 	for i, e := range r.Expectations {
-		e.Left, e.Right = finite(e.Left), finite(e.Right)
+		e.Left, e.Right = Finite(e.Left), Finite(e.Right)
 		c.Expectations[i] = e
 	}
 	return &c
-}
-
-func finite(v any) any {
-	switch x := v.(type) {
-	case float64:
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil
-		}
-	case map[string]any:
-		m := maps.Clone(x)
-		for k, v := range m {
-			m[k] = finite(v)
-		}
-		return m
-	case []any:
-		s := make([]any, len(x))
-		for i, v := range x {
-			s[i] = finite(v)
-		}
-		return s
-	}
-	return v
 }
 
 // WriteFile writes a file as write does, so that readers see all of it or

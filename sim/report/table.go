@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -109,7 +108,7 @@ func flattenInto(values map[string]any, key string, v any) {
 
 // withUnit shows a measurement in the unit that its name implies.
 func withUnit(name string, v any) string {
-	n, ok := toFloat(v)
+	n, ok := Number(v)
 	switch {
 	case !ok:
 		return fmt.Sprint(v)
@@ -134,7 +133,7 @@ func withUnit(name string, v any) string {
 
 // scaled shows a value with four digits and a prefix of SI.
 func scaled(v any) string {
-	n, ok := toFloat(v)
+	n, ok := Number(v)
 	switch {
 	case !ok || math.IsInf(n, 0):
 		return fmt.Sprint(v)
@@ -155,16 +154,4 @@ func prefixed(n float64, unit string) string {
 		return s[:last] + " " + s[last:] + unit
 	}
 	return s + " " + unit
-}
-
-func toFloat(v any) (float64, bool) {
-	switch x := reflect.ValueOf(v); {
-	case x.CanFloat():
-		return x.Float(), true
-	case x.CanInt():
-		return float64(x.Int()), true
-	case x.CanUint():
-		return float64(x.Uint()), true
-	}
-	return 0, false
 }

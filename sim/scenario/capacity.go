@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // What the tunnel and the protocols in it add to the payload of an inner TCP
@@ -38,8 +40,9 @@ func Capacity(sc *Scenario) (down, up float64) {
 // the outer packet that carries it.
 func payloadShare(sc *Scenario) float64 {
 	mtu := float64(defaultTunnelMTU)
-	if tun, ok := sc.Client["tun"].(map[string]any); ok {
-		mtu = number(tun["mtu"], mtu)
+	tun, _ := sc.Client["tun"].(map[string]any)
+	if v, ok := report.Number(tun["mtu"]); ok {
+		mtu = v
 	}
 	innerIP, outerIP := ipv4Header, ipv4Header
 	if onlyInnerIPv6(sc) {
@@ -74,18 +77,6 @@ func outerIPv6(sc *Scenario) bool {
 		return fmt.Sprint(u["family"]) == "6"
 	}
 	return sc.Underlay == Underlay6
-}
-
-func number(v any, otherwise float64) float64 {
-	switch x := v.(type) {
-	case int64:
-		return float64(x)
-	case uint64:
-		return float64(x)
-	case float64:
-		return x
-	}
-	return otherwise
 }
 
 // rates adds up what the present links carry in a direction, in bit/s.

@@ -7,6 +7,7 @@ import (
 	"github.com/multilink-vpn/multilink/core/reseq"
 	"github.com/multilink-vpn/multilink/core/sched"
 	"github.com/multilink-vpn/multilink/core/session"
+	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
@@ -96,15 +97,8 @@ func (d *keyReader) bad(key string, v any, want string) {
 // tableNumber reads a number from a table within the keys, 0 if there is none.
 func tableNumber(keys map[string]any, table, key string) int {
 	t, _ := keys[table].(map[string]any)
-	switch v := t[key].(type) {
-	case int64:
-		return int(v)
-	case uint64:
-		return int(v)
-	case float64: // from JSON
-		return int(v)
-	}
-	return 0
+	v, _ := report.Number(t[key])
+	return int(v)
 }
 
 // outerIPv6 says whether the tunnel's own packets are IPv6.
