@@ -3,16 +3,14 @@ package scenario
 import (
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // What the tunnel and the protocols in it add to the payload of an inner TCP
-// segment, in bytes. This is the one place that knows; it is the format of
-// package core/wire seen from outside.
+// segment, in bytes. This is the one place of the testbed that knows; it is the
+// format of package core/wire seen from outside.
 const (
 	defaultTunnelMTU = 1400
 
@@ -44,15 +42,12 @@ func payloadShare(sc *Scenario) float64 {
 	if v, ok := report.Number(tun["mtu"]); ok {
 		mtu = v
 	}
-	innerIP, outerIP := ipv4Header, ipv4Header
+	innerIP := ipv4Header
 	if onlyInnerIPv6(sc) {
 		innerIP = ipv6Header
 	}
-	if outerIPv6(sc) {
-		outerIP = ipv6Header
-	}
 	payload := mtu - float64(innerIP+tcpHeader+tcpTimestamps)
-	return payload / (mtu + float64(tunnelInner+tunnelOuter+tunnelTag+udpHeader+outerIP))
+	return payload / (mtu + float64(tunnelInner+tunnelOuter+tunnelTag+OuterHeaders(OuterIPv6(sc))))
 }
 
 // onlyInnerIPv6 says that all TCP in the tunnel is IPv6, whose headers are
@@ -70,9 +65,18 @@ func onlyInnerIPv6(sc *Scenario) bool {
 	return six
 }
 
-// outerIPv6 says whether the tunnel's own packets are IPv6. Where the client
+// OuterHeaders is the size of the IP and UDP headers that a datagram of the
+// tunnel has on a link, in bytes.
+func OuterHeaders(six bool) int {
+	if six {
+		return ipv6Header + udpHeader
+	}
+	return ipv4Header + udpHeader
+}
+
+// OuterIPv6 says whether the tunnel's own packets are IPv6. Where the client
 // may choose, the smaller IPv4 ones bound the goodput.
-func outerIPv6(sc *Scenario) bool {
+func OuterIPv6(sc *Scenario) bool {
 	if u, ok := sc.Client["underlay"].(map[string]any); ok && sc.Underlay == UnderlayBoth {
 		return fmt.Sprint(u["family"]) == "6"
 	}
@@ -121,35 +125,4 @@ func rateOf(im Impairment) float64 {
 		return im.Rate
 	}
 	return math.Inf(1)
-}
-
-// trace decodes the path of a trace and checks that it is one.
-func (d *decoder) trace(dst *string) setter {
-	return func(n *node) {
-		if !d.scalar(n, "must be the path of a file") {
-			return
-		}
-		path := n.text
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(d.dir, path)
-		}
-		path, err := filepath.Abs(path)
-		if err != nil {
-			d.bad(n, "%s", err)
-			return
-		}
-		switch info, err := os.Stat(path); {
-		case err != nil:
-			d.bad(n, "there is no such file (the path is relative to the scenario)")
-			return
-		case !info.Mode().IsRegular():
-			d.bad(n, "not a file")
-			return
-		}
-		if _, err := readTrace(path); err != nil {
-			d.bad(n, "%s", err)
-			return
-		}
-		*dst = path
-	}
 }

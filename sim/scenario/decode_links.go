@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
@@ -149,6 +151,37 @@ func (d *decoder) loss(dst *Loss) setter {
 			d.bad(r, "must be above 0%%, or the bad state never ends")
 		}
 		*dst = model
+	}
+}
+
+// trace decodes the path of a trace and checks that it is one.
+func (d *decoder) trace(dst *string) setter {
+	return func(n *node) {
+		if !d.scalar(n, "must be the path of a file") {
+			return
+		}
+		path := n.text
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(d.dir, path)
+		}
+		path, err := filepath.Abs(path)
+		if err != nil {
+			d.bad(n, "%s", err)
+			return
+		}
+		switch info, err := os.Stat(path); {
+		case err != nil:
+			d.bad(n, "there is no such file (the path is relative to the scenario)")
+			return
+		case !info.Mode().IsRegular():
+			d.bad(n, "not a file")
+			return
+		}
+		if _, err := readTrace(path); err != nil {
+			d.bad(n, "%s", err)
+			return
+		}
+		*dst = path
 	}
 }
 

@@ -151,7 +151,7 @@ func (d *decoder) checkAction(n *node, a *Action) {
 			continue
 		}
 		if slices.Contains(slices.Concat(slices.Collect(maps.Values(actionKeys))...), e.key) {
-			d.errorf(e.pos, "%s is no key of the action %s (it has %s)", e.key, a.Do, orDefault(strings.Join(own, ", "), "none"))
+			d.errorf(e.pos, "%s is no key of the action %s (it has %s)", e.key, a.Do, cmp.Or(strings.Join(own, ", "), "none"))
 		}
 	}
 	for _, key := range []string{"link", "client"} {
@@ -160,7 +160,7 @@ func (d *decoder) checkAction(n *node, a *Action) {
 		}
 	}
 	if slices.Contains(own, "direction") {
-		a.Direction = orDefault(a.Direction, "both")
+		a.Direction = cmp.Or(a.Direction, "both")
 	}
 	if a.Do == "set" {
 		if n.get("up") == nil && n.get("down") == nil && n.get("both") == nil {

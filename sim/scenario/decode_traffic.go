@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"regexp"
@@ -217,25 +218,17 @@ func trafficDefaults(t *Traffic, sc *Scenario) {
 	}
 	switch t.Kind {
 	case "tcp":
-		t.Streams = orDefault(t.Streams, 1)
+		t.Streams = cmp.Or(t.Streams, 1)
 	case "udp":
-		t.Packet = orDefault(t.Packet, defaultUDPPacket)
+		t.Packet = cmp.Or(t.Packet, defaultUDPPacket)
 	case "rtp":
-		t.Codec = orDefault(t.Codec, "pcmu")
+		t.Codec = cmp.Or(t.Codec, "pcmu")
 	case "ping":
-		t.Interval = orDefault(t.Interval, defaultPingInterval)
+		t.Interval = cmp.Or(t.Interval, defaultPingInterval)
 	case "http":
-		t.Size = orDefault(t.Size, defaultFileSize)
-		t.Count = orDefault(t.Count, 1)
+		t.Size = cmp.Or(t.Size, defaultFileSize)
+		t.Count = cmp.Or(t.Count, 1)
 	case "dns":
-		t.Interval = orDefault(t.Interval, defaultDNSInterval)
+		t.Interval = cmp.Or(t.Interval, defaultDNSInterval)
 	}
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/seal"
 	"github.com/multilink-vpn/multilink/core/session"
-	"github.com/multilink-vpn/multilink/core/wire"
 	"github.com/multilink-vpn/multilink/sim/link"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
@@ -222,19 +221,11 @@ func (l *Link) move() {
 	l.outer = l.outerAddress()
 }
 
-// outerHeaders is the size of the outer IP and UDP headers.
-func (s *Simulation) outerHeaders() int {
-	if s.cfg.OuterIPv6 {
-		return 40 + wire.UDPLen
-	}
-	return 20 + wire.UDPLen
-}
-
 // transmit sends a datagram of the tunnel that one end gave out.
 func (l *Link) transmit(from int, data []byte, to core.Path) {
 	p := l.sim.newParcel(data)
 	p.link, p.tunnel, p.generation = l, true, l.known[from]
-	p.size = len(data) + l.sim.outerHeaders()
+	p.size = len(data) + scenario.OuterHeaders(l.sim.cfg.OuterIPv6)
 	if from == client {
 		p.direction = Up
 		p.path = core.Path{Local: l.sim.serverAddress().Addr(), Remote: l.outer}

@@ -158,7 +158,7 @@ func (r *runner) one(ctx context.Context, sc *scenario.Scenario, phase string, o
 	}
 	s, err := New(Config{
 		Seed: sc.Seed, Links: sc.Links, Bottlenecks: sc.Bottlenecks,
-		OuterIPv6: outerIPv6(sc), MTU: tableNumber(sc.Client, "tun", "mtu"),
+		OuterIPv6: scenario.OuterIPv6(sc), MTU: tableNumber(sc.Client, "tun", "mtu"),
 		Client: clientSide, Server: serverSide, Observe: observe,
 	})
 	if err != nil {

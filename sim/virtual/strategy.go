@@ -8,7 +8,6 @@ import (
 	"github.com/multilink-vpn/multilink/core/sched"
 	"github.com/multilink-vpn/multilink/core/session"
 	"github.com/multilink-vpn/multilink/sim/report"
-	"github.com/multilink-vpn/multilink/sim/scenario"
 )
 
 // strategies are how the two ends work under a scenario's configuration keys,
@@ -99,13 +98,4 @@ func tableNumber(keys map[string]any, table, key string) int {
 	t, _ := keys[table].(map[string]any)
 	v, _ := report.Number(t[key])
 	return int(v)
-}
-
-// outerIPv6 says whether the tunnel's own packets are IPv6.
-func outerIPv6(sc *scenario.Scenario) bool {
-	if sc.Underlay == scenario.UnderlayBoth {
-		u, _ := sc.Client["underlay"].(map[string]any)
-		return fmt.Sprint(u["family"]) == "6"
-	}
-	return sc.Underlay == scenario.Underlay6
 }
