@@ -13,6 +13,10 @@ import (
 // RFC 3550 section 6.2 allows; the first comes after half of it.
 const ReportInterval = 5 * time.Second
 
+// PortAttempts is how often a generator asks for an even port whose neighbour is
+// free.
+const PortAttempts = 64
+
 // Party is one side of a call: it speaks, or listens, or both.
 type Party struct {
 	// Out is what it sends, In what it hears; nil where it does not.

@@ -1,5 +1,6 @@
 // Package meter measures what arrives at an application: goodput, stalls,
-// delays and reordering, and holds what a traffic found. It has no clock: times
+// delays and reordering. It holds what a traffic found, by the names it has on
+// both backends, and what the generators of both keep to. It has no clock: times
 // are times of the run, passed in.
 package meter
 

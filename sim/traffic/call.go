@@ -60,16 +60,10 @@ func newPhones(ctx context.Context, j Job) (*phones, error) {
 	if err := c.host.open(ctx, j.Host, j.Host.Addr); err != nil {
 		return nil, fmt.Errorf("the host's sockets: %w", err)
 	}
-	// A device that is not there yet is no reason to give up: wait for it.
-	for {
-		err := c.client.open(ctx, j.Client, wildcard(j.Host.Addr))
-		if err == nil {
-			break
-		}
-		if j.now() >= j.end() || sleepUntil(ctx, time.Now().Add(redialPause)) != nil {
-			c.host.close()
-			return nil, fmt.Errorf("the client's sockets: %w", err)
-		}
+	err = j.keepOpening(ctx, func() error { return c.client.open(ctx, j.Client, wildcard(j.Host.Addr)) })
+	if err != nil {
+		c.host.close()
+		return nil, fmt.Errorf("the client's sockets: %w", err)
 	}
 	port := c.host.media.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	media, tally := netip.AddrPortFrom(j.Host.Addr, port), netip.AddrPortFrom(j.Host.Addr, port+1)
@@ -78,12 +72,9 @@ func newPhones(ctx context.Context, j Job) (*phones, error) {
 	return c, nil
 }
 
-// portAttempts is how often an even port is asked for whose neighbour is free.
-const portAttempts = 64
-
 // open opens the sockets.
 func (p *phone) open(ctx context.Context, at End, addr netip.Addr) error {
-	for range portAttempts {
+	for range call.PortAttempts {
 		media, err := at.listenUDP(ctx, addr, 0)
 		if err != nil {
 			return err
@@ -138,9 +129,9 @@ func (c *phones) run(ctx context.Context) {
 
 // waitForLast gives the last packets their time to arrive.
 func (c *phones) waitForLast(ctx context.Context) {
-	limit := time.Now().Add(lateness)
+	limit := time.Now().Add(meter.Lateness)
 	for c.missing() > 0 && time.Now().Before(limit) {
-		if sleepUntil(ctx, time.Now().Add(peerPoll)) != nil {
+		if SleepUntil(ctx, time.Now().Add(peerPoll)) != nil {
 			return
 		}
 	}
@@ -179,7 +170,7 @@ func (p *phone) talk(ctx context.Context) {
 func (p *phone) keepAlive(ctx context.Context) {
 	for {
 		_, _ = p.media.WriteToUDPAddrPort(nil, *p.mediaTo.Load())
-		if sleepUntil(ctx, time.Now().Add(call.KeepAliveInterval)) != nil {
+		if SleepUntil(ctx, time.Now().Add(call.KeepAliveInterval)) != nil {
 			return
 		}
 	}
@@ -187,7 +178,7 @@ func (p *phone) keepAlive(ctx context.Context) {
 
 // reportAlways sends the party's reports.
 func (p *phone) reportAlways(ctx context.Context) {
-	for pause := call.ReportInterval / 2; sleepUntil(ctx, time.Now().Add(pause)) == nil; pause = call.ReportInterval {
+	for pause := call.ReportInterval / 2; SleepUntil(ctx, time.Now().Add(pause)) == nil; pause = call.ReportInterval {
 		if to := p.tallyTo.Load(); to != nil {
 			now := time.Now()
 			p.calls.mu.Lock()

@@ -166,9 +166,9 @@ func (c *capture) see(packet []byte, hardware uint16) {
 	c.flows.Arrive(f, s)
 }
 
-// stop ends the capture and returns the share of packets that were reordered.
-func (c *capture) stop() float64 {
+// stop ends the capture and returns what it saw.
+func (c *capture) stop() *meter.Flows {
 	c.socket.Close()
 	<-c.done
-	return c.flows.Reordered()
+	return &c.flows
 }

@@ -16,10 +16,6 @@ import (
 	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
-// dnsPatience is how long a query waits for its answer, as a stub resolver
-// with one server and one attempt does (resolv.conf's timeout is 5 s).
-const dnsPatience = 2 * time.Second
-
 // resolver is the DNS server of a host, over UDP and TCP.
 type resolver struct {
 	servers []*dns.Server
@@ -107,7 +103,7 @@ func runDNS(ctx context.Context, j Job) (meter.Outcome, error) {
 		if due >= j.end() {
 			break
 		}
-		if err = sleepUntil(ctx, j.Origin.Add(due)); err != nil {
+		if err = SleepUntil(ctx, j.Origin.Add(due)); err != nil {
 			break
 		}
 		a.queries++
@@ -117,7 +113,7 @@ func runDNS(ctx context.Context, j Job) (meter.Outcome, error) {
 	if err != nil {
 		return meter.Outcome{}, err
 	}
-	a.out.Values = map[string]any{"queries": a.queries, "failed": a.failed, "rtt": a.rtt.Full()}
+	a.out.SetDNS(a.queries, a.failed, a.rtt)
 	return a.out, nil
 }
 
@@ -147,7 +143,7 @@ func (a *asker) ask(ctx context.Context, server netip.AddrPort, name string) {
 
 // exchange sends one query from a socket of its own and checks the answer.
 func (a *asker) exchange(ctx context.Context, server netip.AddrPort, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, dnsPatience)
+	ctx, cancel := context.WithTimeout(ctx, meter.DNSPatience)
 	defer cancel()
 	var conn net.Conn
 	err := nsdo.In(a.Client.NS, func() (err error) {

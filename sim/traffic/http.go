@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/sim/meter"
-	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // hashHeader carries the SHA-256 of the file, in hexadecimal.
@@ -116,13 +115,14 @@ func runHTTP(ctx context.Context, j Job) (meter.Outcome, error) {
 	}
 	d.run(ctx, server.addr)
 	server.stop()
-	d.values()
+	found := d.found()
 	server.mu.Lock()
-	server.counts.values(d.out.Values)
+	found.Retransmits, found.Spurious = server.counts.retransmits, server.counts.spuriousShare()
 	server.mu.Unlock()
 	if seen != nil {
-		d.out.Values["reordered"] = seen.stop()
+		found.Seen = seen.stop()
 	}
+	d.out.SetHTTP(found)
 	return d.out, nil
 }
 
@@ -204,18 +204,11 @@ func (d *downloads) get(ctx context.Context, client *http.Client, url string) er
 	return nil
 }
 
-func (d *downloads) values() {
+// found is what the client knows of its downloads.
+func (d *downloads) found() meter.Transfers {
 	end := d.end()
 	if d.done {
 		end = d.meter.Last()
 	}
-	t := meter.Sum(&d.meter)
-	d.out.Values = map[string]any{
-		"goodput": t.Goodput(d.Start, d.Start+d.Warmup, end),
-		"bytes":   t.Bytes,
-		"stall":   t.Stall.Seconds(),
-		"failed":  d.failed,
-		"fct":     d.fct.Percentiles(),
-	}
-	d.out.Series = map[string]report.Series{"goodput": t.Series(d.Start, end)}
+	return meter.Transfers{Delivery: d.delivered(end, &d.meter), Failed: d.failed, Completion: d.fct}
 }

@@ -19,9 +19,6 @@ import (
 	"github.com/multilink-vpn/multilink/sim/report"
 )
 
-// pingPayload is the size of the data of an echo request, as ping sends it.
-const pingPayload = 56
-
 // ICMP protocol numbers, as icmp.ParseMessage wants them.
 const (
 	protocolICMP   = 1
@@ -46,7 +43,7 @@ func runPing(ctx context.Context, j Job) (meter.Outcome, error) {
 		if due >= j.end() {
 			break
 		}
-		if err := sleepUntil(ctx, j.Origin.Add(due)); err != nil {
+		if err := SleepUntil(ctx, j.Origin.Add(due)); err != nil {
 			return meter.Outcome{}, err
 		}
 		if p.socket == nil && p.open(ctx) == nil {
@@ -95,10 +92,9 @@ func (p *pinger) close() {
 	}
 }
 
-// send sends request number. Its data is the number, in full: the sequence
-// number of ICMP has 16 bits.
+// send sends request number.
 func (p *pinger) send(number uint64) {
-	data := make([]byte, pingPayload)
+	data := make([]byte, meter.PingPayload)
 	binary.BigEndian.PutUint64(data, number)
 	message := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: p.id, Seq: int(uint16(number)), Data: data}}
 	if p.Host.Addr.Is6() {
@@ -144,7 +140,7 @@ func (p *pinger) echoReply(packet []byte) (uint64, bool) {
 		return 0, false
 	}
 	echo, ok := message.Body.(*icmp.Echo)
-	if !ok || echo.ID != p.id || len(echo.Data) != pingPayload {
+	if !ok || echo.ID != p.id || len(echo.Data) != meter.PingPayload {
 		return 0, false
 	}
 	return binary.BigEndian.Uint64(echo.Data), true
@@ -163,22 +159,20 @@ func (p *pinger) answered(number uint64, at time.Time) {
 
 // waitForLast gives the last requests their time to be answered.
 func (p *pinger) waitForLast(ctx context.Context) {
-	for limit := time.Now().Add(lateness); time.Now().Before(limit); {
+	for limit := time.Now().Add(meter.Lateness); time.Now().Before(limit); {
 		p.mu.Lock()
 		waiting := len(p.pending)
 		p.mu.Unlock()
-		if waiting == 0 || sleepUntil(ctx, time.Now().Add(20*time.Millisecond)) != nil {
+		if waiting == 0 || SleepUntil(ctx, time.Now().Add(20*time.Millisecond)) != nil {
 			return
 		}
 	}
 }
 
 func (p *pinger) outcome() meter.Outcome {
-	return meter.Outcome{Values: map[string]any{
-		"rtt":  p.rtt.Full(),
-		"sent": p.sent,
-		"loss": meter.Share(p.sent-p.rtt.Count(), p.sent),
-	}, Series: map[string]report.Series{"rtt": p.answers}}
+	var out meter.Outcome
+	out.SetPing(p.sent, p.rtt, p.answers)
+	return out
 }
 
 // isClosed says that a socket was closed, as opposed to an error that a

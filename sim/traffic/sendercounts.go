@@ -44,8 +44,5 @@ func (c *senderCounts) add(o senderCounts) {
 	}
 }
 
-// values puts the counters among a traffic's measurements.
-func (c *senderCounts) values(into map[string]any) {
-	into["retransmits"] = c.retransmits
-	into["spurious"] = meter.Share(c.spurious, c.segments)
-}
+// spuriousShare is the share of segments that their receivers had already.
+func (c *senderCounts) spuriousShare() float64 { return meter.Share(c.spurious, c.segments) }

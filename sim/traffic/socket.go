@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/nsdo"
 )
 
@@ -104,10 +105,6 @@ func (e End) dialTCP(ctx context.Context, to netip.AddrPort, cc string) (*net.TC
 // which a host that sleeps as a whole does not do.
 const neverAlive = -1
 
-// redialPause is the time between attempts to connect, as an application that
-// waits for its network would take.
-const redialPause = 100 * time.Millisecond
-
 // keepDialing connects to a host, trying again until the context ends: a
 // scenario may start without any way there.
 func (e End) keepDialing(ctx context.Context, to netip.AddrPort, cc string) (*net.TCPConn, error) {
@@ -116,8 +113,19 @@ func (e End) keepDialing(ctx context.Context, to netip.AddrPort, cc string) (*ne
 		if err == nil {
 			return conn, nil
 		}
-		if sleepUntil(ctx, time.Now().Add(redialPause)) != nil {
+		if SleepUntil(ctx, time.Now().Add(meter.RedialPause)) != nil {
 			return nil, err
+		}
+	}
+}
+
+// keepOpening opens sockets of the client, trying again until the traffic's end:
+// a device that is not there yet is no reason to give up.
+func (j Job) keepOpening(ctx context.Context, open func() error) error {
+	for {
+		err := open()
+		if err == nil || j.now() >= j.end() || SleepUntil(ctx, time.Now().Add(meter.RedialPause)) != nil {
+			return err
 		}
 	}
 }

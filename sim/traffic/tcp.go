@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/sim/meter"
-	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // chunk is how much a TCP application reads or writes at once.
@@ -33,7 +32,7 @@ type bulk struct {
 
 	mu     sync.Mutex
 	meters []*meter.Meter
-	fct    *meter.Spread
+	fct    *meter.Spread // nil without a size
 	out    meter.Outcome
 	failed int
 	counts senderCounts
@@ -46,8 +45,11 @@ func newBulk(ctx context.Context, j Job, direction string) (*bulk, error) {
 		return nil, fmt.Errorf("the host's socket: %w", err)
 	}
 	host := listener.Addr().(*net.TCPAddr).AddrPort()
-	return &bulk{Job: j, direction: direction, listener: listener, fct: meter.NewSpread(),
-		host: netip.AddrPortFrom(j.Host.Addr, host.Port())}, nil
+	b := &bulk{Job: j, direction: direction, listener: listener, host: netip.AddrPortFrom(j.Host.Addr, host.Port())}
+	if j.Size > 0 {
+		b.fct = meter.NewSpread()
+	}
+	return b, nil
 }
 
 func (b *bulk) close() { b.listener.Close() }
@@ -74,10 +76,11 @@ func (b *bulk) run(ctx context.Context) meter.Outcome {
 	streams.Wait()
 	b.listener.Close()
 	accepting.Wait()
-	b.values()
+	found := b.found()
 	if seen != nil {
-		b.out.Values["reordered"] = seen.stop()
+		found.Seen = seen.stop()
 	}
+	b.out.SetTCP(found, b.counts.cc)
 	return b.out
 }
 
@@ -203,7 +206,8 @@ func (b *bulk) fail(format string, args ...any) {
 	b.out.Note(format, args...)
 }
 
-func (b *bulk) values() {
+// found is what both ends know of the connections.
+func (b *bulk) found() meter.Transfers {
 	end := b.end()
 	if b.Size > 0 && b.failed == 0 {
 		end = b.ended
@@ -214,17 +218,8 @@ func (b *bulk) values() {
 		idle.Idle(end)
 		b.meters = append(b.meters, idle)
 	}
-	t := meter.Sum(b.meters...)
-	b.out.Values = map[string]any{
-		"goodput": t.Goodput(b.Start, b.Start+b.Warmup, end),
-		"bytes":   t.Bytes,
-		"stall":   t.Stall.Seconds(),
-		"failed":  b.failed,
-		"cc":      b.counts.cc,
+	return meter.Transfers{
+		Delivery: b.delivered(end, b.meters...), Failed: b.failed, Completion: b.fct,
+		Retransmits: b.counts.retransmits, Spurious: b.counts.spuriousShare(),
 	}
-	b.counts.values(b.out.Values)
-	if b.fct.Count() > 0 {
-		b.out.Values["fct"] = b.fct.Percentiles()
-	}
-	b.out.Series = map[string]report.Series{"goodput": t.Series(b.Start, end)}
 }

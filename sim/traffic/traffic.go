@@ -83,7 +83,12 @@ func (j Job) deadline() time.Time { return j.Origin.Add(j.end()) }
 
 // waitStart sleeps until the traffic starts.
 func (j Job) waitStart(ctx context.Context) error {
-	return sleepUntil(ctx, j.Origin.Add(j.Start))
+	return SleepUntil(ctx, j.Origin.Add(j.Start))
+}
+
+// delivered is what meters found of the traffic, which was over at end.
+func (j Job) delivered(end time.Duration, meters ...*meter.Meter) meter.Delivery {
+	return meter.Delivery{Total: meter.Sum(meters...), Start: j.Start, Warm: j.Start + j.Warmup, End: end}
 }
 
 // directions are the ways data goes, "down" (to the client) first.
@@ -140,7 +145,9 @@ func runDirections[T oneWay](ctx context.Context, j Job, open func(context.Conte
 	return j.collect(found), nil
 }
 
-func sleepUntil(ctx context.Context, t time.Time) error {
+// SleepUntil sleeps until a moment, or returns the error of ctx, which has ended
+// before.
+func SleepUntil(ctx context.Context, t time.Time) error {
 	timer := time.NewTimer(time.Until(t))
 	defer timer.Stop()
 	select {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/sim/meter"
-	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // A datagram of the udp traffic: what it is (1 byte), 7 bytes of nothing, its
@@ -25,12 +24,6 @@ const (
 // helloEvery is how often the client says where it is, so that the host finds
 // it behind NATs that forget.
 const helloEvery = 500 * time.Millisecond
-
-// lateness is how long after its end a traffic waits for what is under way.
-const lateness = time.Second
-
-// maxDatagrams bounds the numbers of one traffic (a bit is kept for each).
-const maxDatagrams = 1 << 28
 
 // runUDP sends datagrams at a constant rate.
 func runUDP(ctx context.Context, j Job) (meter.Outcome, error) {
@@ -64,17 +57,15 @@ func newStream(ctx context.Context, j Job, direction string) (*stream, error) {
 	}
 	s := &stream{Job: j, direction: direction, host: host, delay: meter.NewSpread()}
 	s.address = netip.AddrPortFrom(j.Host.Addr, host.LocalAddr().(*net.UDPAddr).AddrPort().Port())
-	// A device that is not there yet is no reason to give up: wait for it.
-	for {
+	err = j.keepOpening(ctx, func() (err error) {
 		s.client, err = j.Client.listenUDP(ctx, wildcard(j.Host.Addr), 0)
-		if err == nil {
-			return s, nil
-		}
-		if j.now() >= j.end() || sleepUntil(ctx, time.Now().Add(redialPause)) != nil {
-			host.Close()
-			return nil, fmt.Errorf("the client's socket: %w", err)
-		}
+		return err
+	})
+	if err != nil {
+		host.Close()
+		return nil, fmt.Errorf("the client's socket: %w", err)
 	}
+	return s, nil
 }
 
 func (s *stream) close() {
@@ -108,9 +99,9 @@ func (s *stream) run(ctx context.Context) meter.Outcome {
 
 // waitForLast gives the last datagrams their time to arrive.
 func (s *stream) waitForLast(ctx context.Context) {
-	limit := time.Now().Add(lateness)
+	limit := time.Now().Add(meter.Lateness)
 	for s.arrived.Load() < int64(s.sent) && time.Now().Before(limit) {
-		if sleepUntil(ctx, time.Now().Add(peerPoll)) != nil {
+		if SleepUntil(ctx, time.Now().Add(peerPoll)) != nil {
 			return
 		}
 	}
@@ -124,9 +115,9 @@ func (s *stream) greet(ctx context.Context) {
 		_, _ = s.client.WriteToUDPAddrPort(hello, s.address)
 		pause := helloEvery
 		if s.peer.Load() == nil {
-			pause = redialPause
+			pause = meter.RedialPause
 		}
-		if sleepUntil(ctx, time.Now().Add(pause)) != nil {
+		if SleepUntil(ctx, time.Now().Add(pause)) != nil {
 			return
 		}
 	}
@@ -152,7 +143,7 @@ func (s *stream) send(ctx context.Context, socket *net.UDPConn, to func() *netip
 	buf[0] = udpData
 	interval := float64(s.Packet) * 8 / s.Rate * float64(time.Second)
 	known := func() bool { return to() != nil }
-	s.pace(ctx, interval, maxDatagrams, known, func(number int) {
+	s.pace(ctx, interval, meter.MaxDatagrams, known, func(number int) {
 		binary.BigEndian.PutUint64(buf[8:], uint64(number))
 		binary.BigEndian.PutUint64(buf[16:], uint64(time.Now().UnixNano()))
 		if _, err := socket.WriteToUDPAddrPort(buf, *to()); err != nil {
@@ -168,7 +159,7 @@ func (s *stream) receive(socket *net.UDPConn) {
 			return
 		}
 		number := binary.BigEndian.Uint64(data[8:])
-		if number >= maxDatagrams || !s.order.Arrive(number) {
+		if number >= meter.MaxDatagrams || !s.order.Arrive(number) {
 			return
 		}
 		s.arrived.Add(1)
@@ -181,20 +172,10 @@ func (s *stream) receive(socket *net.UDPConn) {
 
 func (s *stream) outcome() meter.Outcome {
 	s.meter.Idle(s.end())
-	t := meter.Sum(&s.meter)
-	out := meter.Outcome{
-		Values: map[string]any{
-			"goodput":    t.Goodput(s.Start, s.Start+s.Warmup, s.end()),
-			"bytes":      t.Bytes,
-			"stall":      t.Stall.Seconds(),
-			"sent":       s.sent,
-			"loss":       meter.Share(s.sent-s.order.Received, s.sent),
-			"duplicates": s.order.Duplicates,
-			"reordered":  meter.Share(s.order.Reordered, s.order.Received),
-			"delay":      s.delay.Percentiles(),
-		},
-		Series: map[string]report.Series{"goodput": t.Series(s.Start, s.end())},
-	}
+	var out meter.Outcome
+	out.SetUDP(meter.Datagrams{
+		Delivery: s.delivered(s.end(), &s.meter), Sent: s.sent, Order: &s.order, Delay: s.delay,
+	})
 	if s.refused > 0 {
 		out.Note("%d of %d datagrams were refused by the sender's kernel", s.refused, s.sent)
 	}

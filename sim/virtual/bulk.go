@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net/netip"
@@ -13,7 +14,6 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"github.com/multilink-vpn/multilink/sim/meter"
-	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // bulk is one direction of a bulk transfer over TCP. The client opens the
@@ -27,7 +27,7 @@ type bulk struct {
 	listener  *socket
 	senders   []*sender
 	receivers []*receiver
-	fct       *meter.Spread
+	fct       *meter.Spread // nil without a size
 	failed    int
 	ended     time.Duration // when the last transfer of a size was complete
 	stopped   bool
@@ -37,8 +37,11 @@ type bulk struct {
 func newBulk(t *Traffic, d Direction) (generator, error) {
 	id, address := t.service()
 	b := &bulk{
-		Traffic: t, direction: d, address: address, fct: meter.NewSpread(),
+		Traffic: t, direction: d, address: address,
 		content: newContent(t.sim.seedOf(t.Name, d.String())),
+	}
+	if t.Size > 0 {
+		b.fct = meter.NewSpread()
 	}
 	var err error
 	b.listener, err = t.host().listen(id, address, t.CC, b.accept)
@@ -75,7 +78,7 @@ func (b *bulk) dialOne() error {
 		case tcp.StateSynSent, tcp.StateSynRecv:
 		case tcp.StateError, tcp.StateClose:
 			s.close()
-			b.sim.after(redialPause, func() {
+			b.sim.after(meter.RedialPause, func() {
 				if !b.stopped {
 					if err := b.dialOne(); err != nil {
 						b.sim.fail(err)
@@ -160,25 +163,14 @@ func (b *bulk) outcome() meter.Outcome {
 		b.failed += missing
 		b.out.Note("%d of %d connections could not be made", missing, max(b.Streams, 1))
 	}
-	retransmits := uint64(0)
+	retransmits := 0
 	for _, w := range b.senders {
 		retransmits += w.socket.retransmits()
 	}
-	t := meter.Sum(meters...)
-	b.out.Values = map[string]any{
-		"goodput":     t.Goodput(b.Start, b.warm(), end),
-		"bytes":       t.Bytes,
-		"stall":       t.Stall.Seconds(),
-		"retransmits": retransmits,
-		"reordered":   b.tap.flows.Reordered(),
-		"spurious":    b.tap.flows.Duplicates(),
-		"failed":      b.failed,
-		"cc":          orDefault(b.CC, defaultCC),
-	}
-	if b.Size > 0 {
-		b.out.Values["fct"] = b.fct.Percentiles()
-	}
-	b.out.Series = map[string]report.Series{"goodput": t.Series(b.Start, end)}
+	b.out.SetTCP(meter.Transfers{
+		Delivery: b.delivered(end, meters...), Failed: b.failed, Completion: b.fct,
+		Retransmits: retransmits, Spurious: b.tap.flows.Duplicates(), Seen: &b.tap.flows,
+	}, cmp.Or(b.CC, defaultCC))
 	return b.out
 }
 
@@ -264,11 +256,4 @@ func readAll(s *socket, to *checker, came func(n int)) error {
 			return errors.New(err.String())
 		}
 	}
-}
-
-func orDefault(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -10,7 +10,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
 	"github.com/multilink-vpn/multilink/sim/meter"
-	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // datagrams is one direction of a constant flow of UDP datagrams. Each begins
@@ -31,11 +30,7 @@ type datagrams struct {
 	out              meter.Outcome
 }
 
-const (
-	datagramHeader = 16
-	// maxDatagrams bounds the numbers of one traffic (a bit is kept for each).
-	maxDatagrams = 1 << 28
-)
+const datagramHeader = 16
 
 func newDatagrams(t *Traffic, d Direction) (generator, error) {
 	if t.Packet < datagramHeader || t.Rate <= 0 {
@@ -77,7 +72,7 @@ func (g *datagrams) start() error {
 
 // send sends the next datagram and sees to the one after.
 func (g *datagrams) send() {
-	if g.stopped || g.sent == maxDatagrams {
+	if g.stopped || g.sent == meter.MaxDatagrams {
 		return
 	}
 	binary.BigEndian.PutUint64(g.payload, uint64(g.sent))
@@ -100,7 +95,7 @@ func (g *datagrams) receive() {
 			continue
 		}
 		number, sentAt := binary.BigEndian.Uint64(p), time.Duration(binary.BigEndian.Uint64(p[8:]))
-		if number >= maxDatagrams || !g.order.Arrive(number) {
+		if number >= meter.MaxDatagrams || !g.order.Arrive(number) {
 			continue
 		}
 		g.delay.Add(g.now() - sentAt)
@@ -120,18 +115,9 @@ func (g *datagrams) stop() {
 func (g *datagrams) outcome() meter.Outcome {
 	g.sender.close()
 	g.receiver.close()
-	t := meter.Sum(&g.meter)
-	g.out.Values = map[string]any{
-		"goodput":    t.Goodput(g.Start, g.warm(), g.end()),
-		"bytes":      t.Bytes,
-		"stall":      t.Stall.Seconds(),
-		"sent":       g.sent,
-		"loss":       meter.Share(g.sent-g.order.Received, g.sent),
-		"duplicates": g.order.Duplicates,
-		"reordered":  meter.Share(g.order.Reordered, g.order.Received),
-		"delay":      g.delay.Percentiles(),
-	}
-	g.out.Series = map[string]report.Series{"goodput": t.Series(g.Start, g.end())}
+	g.out.SetUDP(meter.Datagrams{
+		Delivery: g.delivered(g.end(), &g.meter), Sent: g.sent, Order: &g.order, Delay: g.delay,
+	})
 	if g.refused > 0 {
 		g.out.Note("%d of %d datagrams were refused by the sender's stack", g.refused, g.sent)
 	}

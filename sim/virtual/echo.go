@@ -28,10 +28,6 @@ type pinger struct {
 	buf     bytes.Buffer
 }
 
-// pingPayload is the size of the data of an echo request, as ping sends it. It
-// begins with the request's number in full: ICMP's sequence number has 16 bits.
-const pingPayload = 56
-
 // icmpHeader is the size of an echo's header, ICMPv4 and ICMPv6 alike.
 const icmpHeader = header.ICMPv4MinimumSize
 
@@ -42,7 +38,7 @@ func newPinger(t *Traffic) (generator, error) {
 	p := &pinger{
 		Traffic: t, rtt: meter.NewSpread(), pending: map[uint64]time.Duration{},
 		to:      netip.AddrPortFrom(t.pick(hostAddresses(t.To)), 0),
-		request: make([]byte, icmpHeader+pingPayload),
+		request: make([]byte, icmpHeader+meter.PingPayload),
 	}
 	protocol := icmp.ProtocolNumber4
 	p.request[0] = byte(header.ICMPv4Echo)
@@ -101,9 +97,7 @@ func (p *pinger) stop() { p.stopped = true }
 
 func (p *pinger) outcome() meter.Outcome {
 	p.socket.close()
-	return meter.Outcome{Values: map[string]any{
-		"rtt":  p.rtt.Full(),
-		"sent": p.sent,
-		"loss": meter.Share(p.sent-p.rtt.Count(), p.sent),
-	}, Series: map[string]report.Series{"rtt": p.answers}}
+	var out meter.Outcome
+	out.SetPing(p.sent, p.rtt, p.answers)
+	return out
 }

@@ -27,10 +27,6 @@ type asker struct {
 	out      meter.Outcome
 }
 
-// dnsPatience is how long a query waits for its answer, as a stub resolver
-// with one server and one attempt does.
-const dnsPatience = 2 * time.Second
-
 // answerAddress is what every name resolves to.
 var answerAddress = netip.MustParseAddr("203.0.113.1")
 
@@ -100,7 +96,7 @@ func (a *asker) ask() {
 	if err != nil {
 		a.out.Note("query at %.1f s: %v", began.Seconds(), err)
 	}
-	a.sim.after(dnsPatience, func() { a.giveUp(number, began) })
+	a.sim.after(meter.DNSPatience, func() { a.giveUp(number, began) })
 }
 
 // receive takes the answer to a query.
@@ -122,7 +118,7 @@ func (a *asker) receive(number int, began time.Duration) {
 
 func (a *asker) giveUp(number int, began time.Duration) {
 	if socket := a.open[number]; socket != nil {
-		a.out.Note("query at %.1f s: no answer within %s", began.Seconds(), dnsPatience)
+		a.out.Note("query at %.1f s: no answer within %s", began.Seconds(), meter.DNSPatience)
 		delete(a.open, number)
 		socket.close()
 	}
@@ -137,6 +133,6 @@ func (a *asker) outcome() meter.Outcome {
 	for _, socket := range a.open {
 		socket.close()
 	}
-	a.out.Values = map[string]any{"queries": a.queries, "failed": a.queries - a.answered, "rtt": a.rtt.Full()}
+	a.out.SetDNS(a.queries, a.queries-a.answered, a.rtt)
 	return a.out
 }

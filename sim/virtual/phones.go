@@ -71,13 +71,10 @@ func (p *phone) serve() error {
 	return err
 }
 
-// portAttempts is how often an even port is asked for whose neighbour is free.
-const portAttempts = 64
-
 // take opens the client's sockets on two free ports.
 func (p *phone) take() error {
 	id, local := p.calls.local()
-	for range portAttempts {
+	for range call.PortAttempts {
 		media, err := p.calls.sim.client.newSocket(udp.ProtocolNumber, id, local, p.hear)
 		if err != nil {
 			return err

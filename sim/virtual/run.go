@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/multilink-vpn/multilink/sim/meter"
 	"github.com/multilink-vpn/multilink/sim/report"
 	"github.com/multilink-vpn/multilink/sim/scenario"
 )
@@ -44,13 +45,8 @@ type Health struct {
 	Counters  Counters `json:"counters"`
 }
 
-// The phases of a run in virtual time.
-const (
-	// lateness is how long after the end answers and datagrams may come.
-	lateness = time.Second
-	// progressEvery is the virtual time between two reports of progress.
-	progressEvery = 500 * time.Millisecond
-)
+// progressEvery is the virtual time between two reports of progress.
+const progressEvery = 500 * time.Millisecond
 
 // Check says whether a scenario can run in virtual time. The error is an
 // ErrUnsupported.
@@ -186,7 +182,7 @@ func (r *runner) one(ctx context.Context, sc *scenario.Scenario, phase string, o
 		return nil, err
 	}
 	links.series(found.series)
-	if err := s.RunUntil(ctx, s.Now()+lateness); err != nil {
+	if err := s.RunUntil(ctx, s.Now()+meter.Lateness); err != nil {
 		return nil, err
 	}
 	for _, t := range traffic {

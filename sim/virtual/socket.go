@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/netip"
@@ -101,10 +102,7 @@ const backlog = 1024
 
 // congestion sets a TCP socket's congestion control; "" is the default.
 func (s *socket) congestion(cc string) error {
-	if cc == "" {
-		cc = defaultCC
-	}
-	option := tcpip.CongestionControlOption(cc)
+	option := tcpip.CongestionControlOption(cmp.Or(cc, defaultCC))
 	if err := s.endpoint.SetSockOpt(&option); err != nil {
 		return fmt.Errorf("congestion control %s: %s", cc, err)
 	}
@@ -115,8 +113,8 @@ func (s *socket) congestion(cc string) error {
 func (s *socket) state() tcp.EndpointState { return tcp.EndpointState(s.endpoint.State()) }
 
 // retransmits is how many segments a TCP socket has sent again.
-func (s *socket) retransmits() uint64 {
-	return s.endpoint.Stats().(*tcp.Stats).SendErrors.Retransmits.Value()
+func (s *socket) retransmits() int {
+	return int(s.endpoint.Stats().(*tcp.Stats).SendErrors.Retransmits.Value())
 }
 
 // connect begins to connect a TCP socket.

@@ -104,6 +104,11 @@ func (t *Traffic) now() time.Duration { return t.sim.Now() }
 // warm is when the warm-up of this traffic ends.
 func (t *Traffic) warm() time.Duration { return t.Start + t.Warmup }
 
+// delivered is what meters found of the traffic, which was over at end.
+func (t *Traffic) delivered(end time.Duration, meters ...*meter.Meter) meter.Delivery {
+	return meter.Delivery{Total: meter.Sum(meters...), Start: t.Start, Warm: t.warm(), End: end}
+}
+
 // The ports of the hosts' services are given out in order.
 const firstPort = 20000
 
@@ -155,9 +160,6 @@ func (t *Traffic) dial(to netip.AddrPort, ready func()) (*socket, error) {
 	}
 	return s, nil
 }
-
-// redialPause is how long a client waits before it tries again to connect.
-const redialPause = 100 * time.Millisecond
 
 // both runs a traffic's two directions side by side.
 type both struct{ down, up generator }

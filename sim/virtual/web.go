@@ -13,7 +13,6 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"github.com/multilink-vpn/multilink/sim/meter"
-	"github.com/multilink-vpn/multilink/sim/report"
 )
 
 // downloads fetches a file from a host as often as asked, one after another
@@ -145,7 +144,7 @@ func (g *downloads) broken(err error) {
 	g.socket.close()
 	g.socket = nil
 	if !g.asked {
-		g.sim.after(redialPause, func() {
+		g.sim.after(meter.RedialPause, func() {
 			if !g.stopped {
 				if err := g.connect(); err != nil {
 					g.sim.fail(err)
@@ -192,22 +191,14 @@ func (g *downloads) outcome() meter.Outcome {
 	if g.done {
 		end = g.meter.Last()
 	}
-	retransmits := uint64(0)
+	retransmits := 0
 	for _, w := range g.serving {
 		retransmits += w.socket.retransmits()
 	}
-	t := meter.Sum(&g.meter)
-	g.out.Values = map[string]any{
-		"goodput":     t.Goodput(g.Start, g.warm(), end),
-		"bytes":       t.Bytes,
-		"stall":       t.Stall.Seconds(),
-		"failed":      g.failed,
-		"fct":         g.fct.Percentiles(),
-		"retransmits": retransmits,
-		"reordered":   g.tap.flows.Reordered(),
-		"spurious":    g.tap.flows.Duplicates(),
-	}
-	g.out.Series = map[string]report.Series{"goodput": t.Series(g.Start, end)}
+	g.out.SetHTTP(meter.Transfers{
+		Delivery: g.delivered(end, &g.meter), Failed: g.failed, Completion: g.fct,
+		Retransmits: retransmits, Spurious: g.tap.flows.Duplicates(), Seen: &g.tap.flows,
+	})
 	return g.out
 }
 
