@@ -36,8 +36,8 @@
 //
 // The files: simulation.go is what all is part of, loop.go goes from event to
 // event, clock.go has the time, stage.go and link.go the links, end.go the two
-// ends of the tunnel; machine.go and socket.go are the hosts with their TCP, topology.go says how they are connected;
-// traffic.go with bulk.go, datagrams.go, phones.go, echo.go, web.go and names.go
-// makes the traffic; run.go runs a scenario and exec.go does so in a process of
-// its own.
+// ends of the tunnel; machine.go and socket.go are the hosts with their TCP,
+// topology.go says how they are connected; traffic.go with bulk.go,
+// datagrams.go, phones.go, echo.go, web.go and names.go makes the traffic;
+// run.go runs a scenario and exec.go does so in a process of its own.
 package virtual

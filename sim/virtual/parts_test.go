@@ -121,7 +121,7 @@ func TestBlackholeKeepsALinkFromConnecting(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.After(1500*time.Millisecond, func() { _ = s.Do(scenario.Action{Do: "restore", Link: "b"}) })
+	s.after(1500*time.Millisecond, func() { _ = s.Do(scenario.Action{Do: "restore", Link: "b"}) })
 	two := func() bool { return len(s.Client().Links) == 2 }
 	if ok, err := s.Until(ctx, two, 5*time.Second); !ok || err != nil {
 		t.Fatalf("the link does not come after the black hole: %v", err)
@@ -144,7 +144,7 @@ func TestUnknownActions(t *testing.T) {
 func TestStandstillIsNoticed(t *testing.T) {
 	s := pair(t)
 	var again func()
-	again = func() { s.After(0, again) }
+	again = func() { s.after(0, again) }
 	again()
 	if err := s.RunUntil(context.Background(), time.Second); !errors.Is(err, ErrStuck) {
 		t.Errorf("%v", err)

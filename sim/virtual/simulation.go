@@ -162,9 +162,7 @@ func (s *Simulation) Close() {
 // Now is the time of the run: since Start, or since New before it was called.
 func (s *Simulation) Now() time.Duration { return time.Duration(s.clock.now - s.origin) }
 
-// After calls f when d has passed.
-func (s *Simulation) After(d time.Duration, f func()) { s.after(d, f) }
-
+// after calls f when d has passed.
 func (s *Simulation) after(d time.Duration, f func()) { s.lane.AfterFunc(d, f) }
 
 // at calls f at a time of the run.
