@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/nsdo"
+	"github.com/multilink-vpn/multilink/sim/sniff"
 )
 
 // socketBuffer is the receive and send buffer asked for: a stall of 100 ms at
@@ -98,8 +99,7 @@ func (s *packetSocket) open() error {
 			return fmt.Errorf("set buffer size: %w", err)
 		}
 	}
-	all := uint16(unix.ETH_P_ALL)
-	address := &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: device.Index}
+	address := &unix.SockaddrLinklayer{Protocol: sniff.NetworkOrder(unix.ETH_P_ALL), Ifindex: device.Index}
 	if err := unix.Bind(s.socket, address); err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/emu"
-	"github.com/multilink-vpn/multilink/sim/nsdo"
+	"github.com/multilink-vpn/multilink/sim/sniff"
 )
 
 // captures writes what passes the links, the tunnel's device and the hosts to
@@ -26,7 +26,7 @@ type captures struct {
 
 	mu       sync.Mutex
 	files    map[string]*captureFile
-	sniffers []*sniffer
+	sniffers []*sniff.Socket
 }
 
 // captureFile is one file. Packets are written by a goroutine of its own; what
@@ -143,74 +143,38 @@ func (c *captures) machines(t *topology) error {
 	return nil
 }
 
-// sniffer captures in a machine what passes interfaces of one kind.
-type sniffer struct {
-	socket *os.File
-	done   chan struct{}
-}
-
 // sniffBuffer is asked for at sniffing sockets, in bytes.
 const sniffBuffer = 8 << 20
 
+// sniff captures in a machine what passes interfaces of one kind of hardware.
 func (c *captures) sniff(m *space, hardware uint16, name string, kind layers.LinkType) error {
-	s := &sniffer{done: make(chan struct{})}
-	err := nsdo.In(m.ns, func() error {
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		s.socket = os.NewFile(uintptr(fd), "sniffer")
+	const most = 1<<16 + 64 // a super-packet with its headers
+	to := c.file(name, kind, name)
+	prepare := func(fd int) error {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sniffBuffer)
-		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL)})
+		return nil
+	}
+	s, err := sniff.Open(m.ns, most, prepare, func(p sniff.Packet) {
+		if p.Hardware == hardware {
+			to.add(captured{at: time.Now(), data: append([]byte(nil), p.Data...), length: p.Length})
+		}
 	})
 	if err != nil {
 		return m.errorf(err, "capturing")
 	}
-	go func() {
-		defer close(s.done)
-		s.run(hardware, c.file(name, kind, name))
-	}()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sniffers = append(c.sniffers, s)
 	return nil
 }
 
-func (s *sniffer) run(hardware uint16, to *captureFile) {
-	raw, err := s.socket.SyscallConn()
-	if err != nil {
-		return
-	}
-	buf := make([]byte, 1<<16+64) // a super-packet with its headers
-	for {
-		var n int
-		var from unix.Sockaddr
-		var failed error
-		err := raw.Read(func(fd uintptr) bool {
-			n, from, failed = unix.Recvfrom(int(fd), buf, unix.MSG_TRUNC)
-			return !errors.Is(failed, unix.EAGAIN)
-		})
-		if err != nil { // closed
-			return
-		}
-		link, ok := from.(*unix.SockaddrLinklayer)
-		if failed == nil && ok && link.Hatype == hardware {
-			to.add(captured{at: time.Now(), data: append([]byte(nil), buf[:min(n, len(buf))]...), length: n})
-		}
-	}
-}
-
-// networkOrder is a 16-bit number as the kernel takes it in network order.
-func networkOrder(v uint16) uint16 { return v<<8 | v>>8 }
-
 // close ends the captures; the emulator must have ended. Drops are told in the
 // log.
 func (c *captures) close() error {
-	for _, s := range c.sniffers {
-		s.socket.Close()
-		<-s.done
-	}
 	var errs []error
+	for _, s := range c.sniffers {
+		errs = append(errs, s.Close())
+	}
 	for name, f := range c.files {
 		close(f.queue)
 		<-f.done

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"sync"
 	"unsafe"
 
 	"github.com/vishvananda/netns"
@@ -14,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/meter"
-	"github.com/multilink-vpn/multilink/sim/nsdo"
+	"github.com/multilink-vpn/multilink/sim/sniff"
 )
 
 // capture counts the reordered packets of a traffic's TCP connections where
@@ -22,15 +20,12 @@ import (
 // name and outlives an interface that comes and goes. Packets that leave the
 // machine are not looked at.
 type capture struct {
-	socket *os.File
+	socket *sniff.Socket
 	// fromPort says that the traffic's packets come from the host's port,
 	// else that they go to it.
 	fromPort bool
 	host     netip.AddrPort
-	done     chan struct{}
-
-	mu    sync.Mutex
-	flows meter.Flows
+	flows    meter.Flows
 }
 
 // headerSpace is what a capture reads of a packet: the vnet header, and the
@@ -44,23 +39,12 @@ const vnetHeader = 10
 // startCapture begins to capture in a namespace the packets from (or to) a
 // host's address and port.
 func startCapture(ns netns.NsHandle, host netip.AddrPort, fromPort bool) (*capture, error) {
-	c := &capture{fromPort: fromPort, host: host, done: make(chan struct{})}
-	err := nsdo.In(ns, func() error {
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("packet socket: %w", err)
-		}
-		if err := prepareCapture(fd, host.Port(), fromPort); err != nil {
-			unix.Close(fd)
-			return err
-		}
-		c.socket = os.NewFile(uintptr(fd), "capture")
-		return nil
-	})
-	if err != nil {
+	c := &capture{fromPort: fromPort, host: host}
+	prepare := func(fd int) error { return prepareCapture(fd, host.Port(), fromPort) }
+	var err error
+	if c.socket, err = sniff.Open(ns, headerSpace, prepare, c.see); err != nil {
 		return nil, fmt.Errorf("capturing the packets of port %d: %w", host.Port(), err)
 	}
-	go c.run()
 	return c, nil
 }
 
@@ -75,16 +59,7 @@ func prepareCapture(fd int, port uint16, fromPort bool) error {
 		unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program),
 		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
 		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1),
-		// Bound last: a socket that is bound first catches packets before
-		// its filter is there.
-		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL)}),
 	)
-}
-
-func htons(v uint16) uint16 {
-	var b [2]byte
-	binary.BigEndian.PutUint16(b[:], v)
-	return binary.NativeEndian.Uint16(b[:])
 }
 
 // tcpPortFilter is the socket filter for TCP from (or to) a port over IPv4 or
@@ -118,37 +93,14 @@ func tcpPortFilter(port uint16, fromPort bool) ([]unix.SockFilter, error) {
 	return unsafe.Slice((*unix.SockFilter)(unsafe.Pointer(&raw[0])), len(raw)), nil
 }
 
-func (c *capture) run() {
-	defer close(c.done)
-	raw, err := c.socket.SyscallConn()
-	if err != nil {
+// see takes one packet: the vnet header, then the link's header, then IP.
+func (c *capture) see(p sniff.Packet) {
+	if len(p.Data) < vnetHeader {
 		return
 	}
-	buf := make([]byte, headerSpace)
-	for {
-		var n int
-		var from unix.Sockaddr
-		var failed error
-		err := raw.Read(func(fd uintptr) bool {
-			n, from, failed = unix.Recvfrom(int(fd), buf, 0)
-			return !errors.Is(failed, unix.EAGAIN)
-		})
-		if err != nil { // closed
-			return
-		}
-		link, ok := from.(*unix.SockaddrLinklayer)
-		if failed != nil || !ok || n < vnetHeader {
-			continue // an interface that went down reports itself here
-		}
-		c.see(buf[:n], link.Hatype)
-	}
-}
-
-// see takes one packet: the vnet header, then the link's header, then IP.
-func (c *capture) see(packet []byte, hardware uint16) {
-	segmentSize := int(binary.NativeEndian.Uint16(packet[4:]))
-	ip := packet[vnetHeader:]
-	if hardware == unix.ARPHRD_ETHER || hardware == unix.ARPHRD_LOOPBACK {
+	segmentSize := int(binary.NativeEndian.Uint16(p.Data[4:]))
+	ip := p.Data[vnetHeader:]
+	if p.Hardware == unix.ARPHRD_ETHER || p.Hardware == unix.ARPHRD_LOOPBACK {
 		if len(ip) < 14 {
 			return
 		}
@@ -161,14 +113,11 @@ func (c *capture) see(packet []byte, hardware uint16) {
 	if segmentSize > 0 {
 		s.Packets = (s.Payload + segmentSize - 1) / segmentSize
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.flows.Arrive(f, s)
 }
 
 // stop ends the capture and returns what it saw.
 func (c *capture) stop() *meter.Flows {
-	c.socket.Close()
-	<-c.done
+	_ = c.socket.Close()
 	return &c.flows
 }
