@@ -40,7 +40,7 @@ func (r *run) collect(ctx context.Context) error {
 		return nil
 	}
 	for _, end := range []*role{r.product.client, r.product.server} {
-		if end.process == nil || !end.process.running() {
+		if end.process == nil || !end.process.Running() {
 			continue
 		}
 		status, err := r.product.status(ctx, end)

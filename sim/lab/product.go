@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,18 +10,16 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/nsdo"
+	"github.com/multilink-vpn/multilink/sim/program"
 	"github.com/multilink-vpn/multilink/sim/scenario"
+	"github.com/multilink-vpn/multilink/sim/traffic"
 )
 
 // upPatience bounds the wait for the client to be up.
 const upPatience = 15 * time.Second
-
-// commandPatience bounds commands that end by themselves.
-const commandPatience = 10 * time.Second
 
 // role is one program of the product in its machine: "client" or "server".
 type role struct {
@@ -31,7 +28,7 @@ type role struct {
 	files   files
 	mounts  []nsdo.Mount
 	public  string // its key
-	process *process
+	process *program.Program
 }
 
 // product is the client and the server of a run. It knows them from outside
@@ -74,19 +71,8 @@ func (p *product) newRole(ctx context.Context, name string, machine *space, fold
 	if r.mounts, err = privateFiles(folder, resolvConf(), hostsFile(families(p.sc.Underlay))); err != nil {
 		return nil, err
 	}
-	var keys struct {
-		Private string `toml:"private_key"`
-		Public  string `toml:"public_key"`
-	}
-	text, err := p.command(ctx, "keygen")
-	if err != nil {
-		return nil, err
-	}
-	if err := toml.Unmarshal(text, &keys); err != nil || keys.Private == "" || keys.Public == "" {
-		return nil, fmt.Errorf("%s keygen printed no private_key and public_key: %q", p.binary, text)
-	}
-	r.public = keys.Public
-	return r, os.WriteFile(r.files.key(), []byte(keys.Private+"\n"), 0o600)
+	r.public, err = program.Keygen(ctx, p.environment(), p.binary, r.files.key())
+	return r, err
 }
 
 func (p *product) configure(r *role, keys map[string]any) error {
@@ -99,17 +85,7 @@ func (p *product) configure(r *role, keys map[string]any) error {
 
 // command runs the product for its output.
 func (p *product) command(ctx context.Context, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandPatience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, p.binary, args...)
-	cmd.Env = p.environment()
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w: %s", p.binary, args[0], err, bytes.TrimSpace(complaint.Bytes()))
-	}
-	return out, nil
+	return program.Output(ctx, p.environment(), p.binary, args...)
 }
 
 func (p *product) environment() []string {
@@ -118,13 +94,13 @@ func (p *product) environment() []string {
 
 // start starts one end.
 func (p *product) start(r *role) error {
-	if r.process != nil && r.process.running() {
+	if r.process != nil && r.process.Running() {
 		return fmt.Errorf("the %s is running already", r.name)
 	}
 	// Not CommandContext: it would kill without being noticed; stop does it.
 	cmd := exec.Command(p.binary, r.name, "--config", r.files.config())
 	cmd.Env = p.environment()
-	process, err := startProcess(r.name, r.machine, cmd, r.mounts, r.files.log())
+	process, err := program.Start(r.name, r.machine.ns, cmd, r.mounts, r.files.log())
 	if err != nil {
 		return err
 	}
@@ -193,23 +169,21 @@ func (p *product) waitUp(ctx context.Context, r *role, state string) error {
 	if err != nil || up {
 		return err
 	}
-	return notUpError(fmt.Sprintf("the %s is not up after %v: %s\n%s", r.name, upPatience, last, r.process.tail()))
+	return notUpError(fmt.Sprintf("the %s is not up after %v: %s\n%s", r.name, upPatience, last, r.process.Tail()))
 }
 
 // poll asks one end for its status until that is as wanted, for limit at most,
 // and tells whether it was. The error is that of the end if it has ended.
 func (p *product) poll(ctx context.Context, r *role, limit time.Duration, wanted func(map[string]any, error) bool) (bool, error) {
 	for end := time.Now().Add(limit); time.Now().Before(end); {
-		if !r.process.running() {
-			return false, r.process.fault()
+		if !r.process.Running() {
+			return false, r.process.Fault()
 		}
 		if wanted(p.status(ctx, r)) {
 			return true, nil
 		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return false, ctx.Err()
+		if err := traffic.SleepUntil(ctx, time.Now().Add(50*time.Millisecond)); err != nil {
+			return false, err
 		}
 	}
 	return false, nil
@@ -259,20 +233,20 @@ func (p *product) reload(over map[string]any) error {
 	if err != nil {
 		return err
 	}
-	return p.client.process.signal(unix.SIGHUP)
+	return p.client.process.Signal(unix.SIGHUP)
 }
 
 // faults says which end broke by itself.
 func (p *product) faults() []error {
-	return p.each(func(process *process) error { return process.fault() })
+	return p.each((*program.Program).Fault)
 }
 
 // stop ends both ends, the client first, and says who did not end well.
 func (p *product) stop() []error {
-	return p.each(func(process *process) error { return process.stop() })
+	return p.each((*program.Program).Stop)
 }
 
-func (p *product) each(do func(*process) error) []error {
+func (p *product) each(do func(*program.Program) error) []error {
 	var errs []error
 	for _, r := range []*role{p.client, p.server} {
 		if r == nil || r.process == nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multilink-vpn/multilink/sim/program"
 	"github.com/multilink-vpn/multilink/sim/report"
 )
 
@@ -61,8 +62,8 @@ timeline:
 		if err := r.measure(context.Background()); err != nil {
 			return err
 		}
-		for _, p := range []*process{r.product.server.process, r.product.client.process} {
-			receive(t, p.done, "the end of the "+p.name)
+		for _, p := range []*program.Program{r.product.server.process, r.product.client.process} {
+			receive(t, p.Done(), "the end of the "+p.Name())
 		}
 		return nil
 	})

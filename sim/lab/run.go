@@ -191,7 +191,7 @@ func (r *run) measure(ctx context.Context) error {
 		wg.Go(func() { fail(r.runTraffic(running, t)) })
 	}
 	if !r.sc.EndsBySize() {
-		wg.Go(func() { fail(waitUntil(running, r.origin.Add(r.sc.Duration))) })
+		wg.Go(func() { fail(traffic.SleepUntil(running, r.origin.Add(r.sc.Duration))) })
 	}
 	ticking := r.tick(running)
 	wg.Wait()
@@ -203,17 +203,6 @@ func (r *run) measure(ctx context.Context) error {
 		return failed
 	}
 	return r.collect(ctx)
-}
-
-func waitUntil(ctx context.Context, t time.Time) error {
-	timer := time.NewTimer(time.Until(t))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // runTraffic runs one traffic and keeps what it found.
@@ -354,7 +343,7 @@ const progressEvery = 250 * time.Millisecond
 func (r *run) tick(ctx context.Context) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for waitUntil(ctx, time.Now().Add(progressEvery)) == nil {
+		for traffic.SleepUntil(ctx, time.Now().Add(progressEvery)) == nil {
 			r.links.sample(time.Since(r.origin), r.carried())
 			r.progress("")
 		}

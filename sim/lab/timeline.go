@@ -4,24 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/multilink-vpn/multilink/sim/emu"
 	"github.com/multilink-vpn/multilink/sim/scenario"
+	"github.com/multilink-vpn/multilink/sim/traffic"
 )
 
 // runTimeline does the actions of a scenario, each at its time. It stops at
 // the first that fails.
 func (r *run) runTimeline(ctx context.Context) error {
 	for i, a := range r.sc.Timeline {
-		timer := time.NewTimer(time.Until(r.origin.Add(a.At)))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := traffic.SleepUntil(ctx, r.origin.Add(a.At)); err != nil {
+			return err
 		}
 		r.say("%s", describe(a))
 		if i == len(r.sc.Timeline)-1 {
@@ -81,17 +77,17 @@ func (r *run) actOnProduct(a scenario.Action) error {
 	var err error
 	switch a.Do {
 	case "kill-server":
-		err = r.product.server.process.kill()
+		err = r.product.server.process.Kill()
 	case "kill-client":
-		err = r.product.client.process.kill()
+		err = r.product.client.process.Kill()
 	case "start-server":
 		return r.product.start(r.product.server)
 	case "start-client":
 		return r.product.start(r.product.client)
 	case "suspend-client":
-		err = r.product.client.process.signal(unix.SIGSTOP)
+		err = r.product.client.process.Signal(unix.SIGSTOP)
 	case "resume-client":
-		err = r.product.client.process.signal(unix.SIGCONT)
+		err = r.product.client.process.Signal(unix.SIGCONT)
 	case "reload-client":
 		err = r.product.reload(a.Client)
 	default:

@@ -16,21 +16,50 @@ import (
 // (proc_pid_stat(5), field 22): with its PID it names a process for good. A
 // process that has ended and only waits for its parent to notice is none.
 func ProcessStart(pid int) (uint64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields, err := stat(pid)
 	if err != nil {
 		return 0, err
 	}
-	// The second field is a name in brackets and may hold anything.
-	_, after, found := strings.Cut(string(text[max(0, strings.LastIndexByte(string(text), ')')):]), ") ")
-	fields := strings.Fields(after)
-	const stateField, startField = 0, 19 // the third and the 22nd, counted from the third
-	if !found || len(fields) <= startField {
-		return 0, fmt.Errorf("/proc/%d/stat: no start time", pid)
-	}
-	if state := fields[stateField]; state == "Z" || state == "X" {
+	if state := fields[3-firstField]; state == "Z" || state == "X" {
 		return 0, fmt.Errorf("process %d has ended", pid)
 	}
-	return strconv.ParseUint(fields[startField], 10, 64)
+	return strconv.ParseUint(fields[22-firstField], 10, 64)
+}
+
+// clockTicks is the unit of processor time in /proc/PID/stat, USER_HZ: 100 a
+// second on all of Linux's architectures that Go knows.
+const clockTicks = 100
+
+// ProcessorTime returns how much processor time a process has used, user and
+// system (proc_pid_stat(5), fields 14 and 15).
+func ProcessorTime(pid int) (time.Duration, error) {
+	fields, err := stat(pid)
+	if err != nil {
+		return 0, err
+	}
+	user, err := strconv.ParseUint(fields[14-firstField], 10, 63)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseUint(fields[15-firstField], 10, 63)
+	return time.Duration(user+system) * (time.Second / clockTicks), err
+}
+
+// firstField is the number of the first field that stat returns.
+const firstField = 3
+
+// stat returns the fields of /proc/PID/stat behind the second, which is a name in
+// brackets and may hold anything: at least those to the 22nd.
+func stat(pid int) ([]string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) <= 22-firstField {
+		return nil, fmt.Errorf("/proc/%d/stat: %d fields behind the name", pid, len(fields))
+	}
+	return fields, nil
 }
 
 // Inside lists the processes in the network namespaces of these names, other than

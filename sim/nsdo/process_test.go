@@ -33,3 +33,21 @@ func TestProcessStart(t *testing.T) {
 		t.Error("a process that is not there has a start")
 	}
 }
+
+func TestProcessorTime(t *testing.T) {
+	for limit := time.Now().Add(time.Minute); ; {
+		used, err := ProcessorTime(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if used > 0 { // this loop alone takes that long
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal("a process that works uses no processor time")
+		}
+	}
+	if _, err := ProcessorTime(1 << 30); err == nil {
+		t.Error("a process that is not there has processor time")
+	}
+}
