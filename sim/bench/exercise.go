@@ -17,6 +17,11 @@ const settle = 400 * time.Millisecond
 // second, too rare to keep a tunnel awake.
 const pingEvery = 10 * time.Millisecond
 
+// pause lets a time pass, or returns the error of ctx, which has ended before.
+func pause(ctx context.Context, d time.Duration) error {
+	return traffic.SleepUntil(ctx, time.Now().Add(d))
+}
+
 // exercise loads a tunnel in one way and returns what it measured, by name:
 // rates in bit/s or packets/s, times in s.
 type exercise struct {
@@ -45,13 +50,15 @@ func exercises() []exercise {
 // requests.
 func tcp(n int, up bool) func(context.Context, *tunnel, time.Duration) (map[string]float64, error) {
 	return func(ctx context.Context, t *tunnel, d time.Duration) (map[string]float64, error) {
-		s, err := openStreams(t, n, up)
+		s, err := openStreams(ctx, t, n, up)
 		if err != nil {
 			return nil, err
 		}
 		defer s.close()
 		s.start()
-		time.Sleep(settle)
+		if err := pause(ctx, settle); err != nil {
+			return nil, err
+		}
 		bytes, used, began := s.received.Load(), t.cpu(), time.Now()
 		found := map[string]float64{}
 		if n > 1 {
@@ -59,8 +66,8 @@ func tcp(n int, up bool) func(context.Context, *tunnel, time.Duration) (map[stri
 				return nil, err
 			}
 		}
-		if rest := d - time.Since(began); rest > 0 {
-			time.Sleep(rest)
+		if err := pause(ctx, d-time.Since(began)); err != nil {
+			return nil, err
 		}
 		moved := float64(s.received.Load() - bytes)
 		if moved == 0 {
@@ -76,16 +83,20 @@ func tcp(n int, up bool) func(context.Context, *tunnel, time.Duration) (map[stri
 
 // udp makes the exercise with payloads of the given sizes in turn.
 func udp(sizes ...int) func(context.Context, *tunnel, time.Duration) (map[string]float64, error) {
-	return func(_ context.Context, t *tunnel, d time.Duration) (map[string]float64, error) {
+	return func(ctx context.Context, t *tunnel, d time.Duration) (map[string]float64, error) {
 		f, err := openFlood(t, sizes)
 		if err != nil {
 			return nil, err
 		}
 		defer f.close()
 		f.start()
-		time.Sleep(settle)
+		if err := pause(ctx, settle); err != nil {
+			return nil, err
+		}
 		packets, began := f.received.Load(), time.Now()
-		time.Sleep(d)
+		if err := pause(ctx, d); err != nil {
+			return nil, err
+		}
 		return map[string]float64{
 			"packets": float64(f.received.Load()-packets) / time.Since(began).Seconds(),
 		}, nil
@@ -93,7 +104,9 @@ func udp(sizes ...int) func(context.Context, *tunnel, time.Duration) (map[string
 }
 
 func runPing(ctx context.Context, t *tunnel, d time.Duration) (map[string]float64, error) {
-	time.Sleep(settle) // what was on its way before
+	if err := pause(ctx, settle); err != nil { // what was on its way before
+		return nil, err
+	}
 	median, err := ping(ctx, t, d)
 	return map[string]float64{"ping": median}, err
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/vishvananda/netns"
+
+	"github.com/multilink-vpn/multilink/sim/program"
 )
 
 // multilinkSpec says which of several tunnels of the product side by side one
@@ -21,7 +24,7 @@ type multilinkSpec struct {
 }
 
 // startMultilink starts a server and a client of the product.
-func startMultilink(w *world, binary, folder string, spec multilinkSpec) (*tunnel, error) {
+func startMultilink(ctx context.Context, w *world, binary, folder string, spec multilinkSpec) (*tunnel, error) {
 	folder = filepath.Join(folder, fmt.Sprintf("multilink%d", spec.number))
 	t := &tunnel{
 		name:   spec.name,
@@ -29,11 +32,11 @@ func startMultilink(w *world, binary, folder string, spec multilinkSpec) (*tunne
 		client: netip.AddrFrom4([4]byte{10, 80, byte(spec.number), 2}),
 		server: netip.AddrFrom4([4]byte{10, 80, byte(spec.number), 1}),
 	}
-	serverKey, err := keygen(binary, filepath.Join(folder, "server"))
+	serverKey, err := keygen(ctx, binary, filepath.Join(folder, "server"))
 	if err != nil {
 		return nil, err
 	}
-	clientKey, err := keygen(binary, filepath.Join(folder, "client"))
+	clientKey, err := keygen(ctx, binary, filepath.Join(folder, "client"))
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +84,8 @@ func startMultilink(w *world, binary, folder string, spec multilinkSpec) (*tunne
 }
 
 // startEnd starts one end with its configuration and state in folder.
-func startEnd(ns netns.NsHandle, binary, folder, end string, keys map[string]any) (*program, error) {
-	keys["private_key_file"] = filepath.Join(folder, "private.key")
+func startEnd(ns netns.NsHandle, binary, folder, end string, keys map[string]any) (*program.Program, error) {
+	keys["private_key_file"] = keyFile(folder)
 	keys["state_dir"] = folder
 	text, err := toml.Marshal(keys)
 	if err != nil {
@@ -92,25 +95,16 @@ func startEnd(ns netns.NsHandle, binary, folder, end string, keys map[string]any
 	if err := os.WriteFile(config, text, 0o600); err != nil {
 		return nil, err
 	}
-	return start(ns, folder, end, exec.Command(binary, end, "--config", config))
+	return startProgram(ns, folder, end, exec.Command(binary, end, "--config", config))
 }
 
 // keygen makes a private key in folder, which it makes too, and returns the
 // public one.
-func keygen(binary, folder string) (string, error) {
+func keygen(ctx context.Context, binary, folder string) (string, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err
 	}
-	text, err := exec.Command(binary, "keygen").Output()
-	if err != nil {
-		return "", fmt.Errorf("%s keygen: %w", binary, err)
-	}
-	var keys struct {
-		Private string `toml:"private_key"`
-		Public  string `toml:"public_key"`
-	}
-	if err := toml.Unmarshal(text, &keys); err != nil || keys.Private == "" || keys.Public == "" {
-		return "", fmt.Errorf("%s keygen printed no private_key and public_key: %q", binary, text)
-	}
-	return keys.Public, os.WriteFile(filepath.Join(folder, "private.key"), []byte(keys.Private+"\n"), 0o600)
+	return program.Keygen(ctx, nil, binary, keyFile(folder))
 }
+
+func keyFile(folder string) string { return filepath.Join(folder, "private.key") }

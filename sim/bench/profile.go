@@ -27,8 +27,11 @@ func (p *profiler) start(ctx context.Context, t *tunnel, d time.Duration) (wait 
 	var running sync.WaitGroup
 	for i, socket := range t.sockets {
 		running.Go(func() {
-			time.Sleep(settle)
-			one, err := fetchProfile(ctx, p.over(socket), d)
+			err := pause(ctx, settle)
+			var one *profile.Profile
+			if err == nil {
+				one, err = fetchProfile(ctx, p.over(socket), d)
+			}
 			if err != nil {
 				errs[i] = fmt.Errorf("profile from %s: %w", socket, err)
 				return

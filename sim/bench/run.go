@@ -149,14 +149,14 @@ func products(o Options) []multilinkSpec {
 func startTunnels(ctx context.Context, worlds []*world, specs []multilinkSpec, o Options, folder string) ([]*tunnel, error) {
 	tunnels := []*tunnel{{name: bareName, world: worlds[0], client: cableAddress(0), server: serverHost}}
 	for i, spec := range specs {
-		t, err := startMultilink(worlds[i], o.Binary, folder, spec)
+		t, err := startMultilink(ctx, worlds[i], o.Binary, folder, spec)
 		if err != nil {
 			return tunnels, err
 		}
 		tunnels = append(tunnels, t)
 	}
 	if o.Wireguard != "" {
-		t, err := startWireguard(worlds[0], o.Wireguard, folder)
+		t, err := startWireguard(ctx, worlds[0], o.Wireguard, folder)
 		if err != nil {
 			return tunnels, err
 		}

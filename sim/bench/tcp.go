@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -23,10 +24,10 @@ func listenTCP(ns netns.NsHandle, at netip.Addr) (l net.Listener, err error) {
 	return l, err
 }
 
-func dialTCP(ns netns.NsHandle, to string, patience time.Duration) (c net.Conn, err error) {
+func dialTCP(ctx context.Context, ns netns.NsHandle, to string, patience time.Duration) (c net.Conn, err error) {
 	err = nsdo.In(ns, func() error {
 		// No happy eyeballs: those would make the socket in another goroutine.
-		c, err = (&net.Dialer{Timeout: patience, FallbackDelay: -1}).Dial("tcp", to)
+		c, err = (&net.Dialer{Timeout: patience, FallbackDelay: -1}).DialContext(ctx, "tcp", to)
 		return err
 	})
 	return c, err
@@ -41,7 +42,7 @@ type streams struct {
 }
 
 // openStreams connects them; up says that the client sends.
-func openStreams(t *tunnel, n int, up bool) (*streams, error) {
+func openStreams(ctx context.Context, t *tunnel, n int, up bool) (*streams, error) {
 	listener, err := listenTCP(t.world.server, t.server)
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func openStreams(t *tunnel, n int, up bool) (*streams, error) {
 	defer listener.Close()
 	s := &streams{}
 	for range n {
-		near, err := dialTCP(t.world.client, listener.Addr().String(), upPatience)
+		near, err := dialTCP(ctx, t.world.client, listener.Addr().String(), upPatience)
 		if err != nil {
 			s.close()
 			return nil, err

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdh"
 	"crypto/rand"
 	"encoding/hex"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"github.com/multilink-vpn/multilink/sim/program"
 )
 
 // wireguardPort is where the far end listens.
@@ -27,7 +30,7 @@ const wireguardPort = 51820
 const uapiFolder = "/var/run/wireguard"
 
 // startWireguard starts wireguard-go on both machines.
-func startWireguard(w *world, binary, folder string) (*tunnel, error) {
+func startWireguard(ctx context.Context, w *world, binary, folder string) (*tunnel, error) {
 	t := &tunnel{
 		name:   referenceName,
 		world:  w,
@@ -57,10 +60,10 @@ func startWireguard(w *world, binary, folder string) (*tunnel, error) {
 	for _, end := range ends {
 		// The name is seen by the whole host, as that of the socket.
 		device := fmt.Sprintf("wgb%d%c", os.Getpid()%1e6, end.name[0])
-		p, err := start(end.ns, folder, "wireguard-"+end.name, exec.Command(binary, "--foreground", device))
+		p, err := startProgram(end.ns, folder, "wireguard-"+end.name, exec.Command(binary, "--foreground", device))
 		if err == nil {
 			t.programs = append(t.programs, p)
-			err = setWireguard(end.ns, p, device, end.address, end.config)
+			err = setWireguard(ctx, end.ns, p, device, end.address, end.config)
 		}
 		if err != nil {
 			t.close()
@@ -79,9 +82,9 @@ func listenLine(rest string) string {
 }
 
 // setWireguard configures a running wireguard-go and its interface.
-func setWireguard(ns netns.NsHandle, p *program, device string, address netip.Addr, config string) error {
-	if err := uapi(p, filepath.Join(uapiFolder, device+".sock"), config); err != nil {
-		return fmt.Errorf("configuring wireguard-go: %w%s", err, p.tail())
+func setWireguard(ctx context.Context, ns netns.NsHandle, p *program.Program, device string, address netip.Addr, config string) error {
+	if err := uapi(ctx, p, filepath.Join(uapiFolder, device+".sock"), config); err != nil {
+		return fmt.Errorf("configuring wireguard-go: %w\n%s", err, p.Tail())
 	}
 	h, err := netlink.NewHandleAt(ns)
 	if err != nil {
@@ -92,19 +95,17 @@ func setWireguard(ns netns.NsHandle, p *program, device string, address netip.Ad
 }
 
 // uapi carries out one operation on a wireguard-go that may still be starting.
-func uapi(p *program, socket, operation string) error {
+func uapi(ctx context.Context, p *program.Program, socket, operation string) error {
 	var c net.Conn
 	var err error
-	for limit := time.Now().Add(upPatience); ; time.Sleep(20 * time.Millisecond) {
+	for limit := time.Now().Add(upPatience); ; {
 		if c, err = net.Dial("unix", socket); err == nil {
 			break
 		}
-		select {
-		case <-p.done:
+		if !p.Running() {
 			return errors.New("it has ended")
-		default:
 		}
-		if time.Now().After(limit) {
+		if time.Now().After(limit) || pause(ctx, 20*time.Millisecond) != nil {
 			return err
 		}
 	}
