@@ -1,7 +1,10 @@
 package emu
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -252,4 +255,61 @@ func (b *bench) setUp(ns netns.NsHandle, name string, up bool) {
 func (b *bench) setMTU(ns netns.NsHandle, name string, mtu int) {
 	b.t.Helper()
 	b.change(ns, name, func(device netlink.Link) error { return netlink.LinkSetMTU(device, mtu) })
+}
+
+// transfer sends random bytes over TCP from the client to the server and
+// compares hashes.
+func (b *bench) transfer(i, family, size int) {
+	b.t.Helper()
+	address := net.TCPAddrFromAddrPort(serverAddress(i, family))
+	var listener *net.TCPListener
+	err := nsdo.In(b.server, func() (err error) {
+		listener, err = net.ListenTCP("tcp", address)
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer listener.Close()
+	received := make(chan [32]byte, 1)
+	go func() {
+		defer close(received)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(patience))
+		hash := sha256.New()
+		io.Copy(hash, conn)
+		received <- [32]byte(hash.Sum(nil))
+	}()
+	data := make([]byte, size)
+	rand.NewChaCha8([32]byte{}).Read(data)
+	err = nsdo.In(b.client, func() error {
+		conn, err := net.DialTimeout("tcp", address.String(), patience)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(patience))
+		_, err = conn.Write(data)
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if got := <-received; got != sha256.Sum256(data) {
+		b.t.Fatal("the server received other bytes")
+	}
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
 }

@@ -63,6 +63,22 @@ func parse(t *testing.T, text string, set ...string) *Scenario {
 	return sc
 }
 
+// What the sections traffic and expect of complete say.
+var completeTraffic = []Traffic{
+	{Name: "dl", Kind: "tcp", Direction: "down", Streams: 2, CC: "cubic", Start: time.Second, Duration: 19 * time.Second, To: 1, IP: 4, Via: Via{Kind: "tunnel"}},
+	{Name: "ul", Kind: "tcp", Direction: "both", Streams: 1, Size: 10e6, To: 1, IP: 4, Via: Via{Kind: "mptcp"}},
+	{Name: "flood", Kind: "udp", Direction: "down", Rate: 1e6, Packet: 500, To: 1, IP: 6, Via: Via{Kind: "link", Link: "wlan0"}},
+	{Name: "call", Kind: "rtp", Direction: "both", Codec: "opus", To: 1, IP: 4, Via: Via{Kind: "tunnel"}},
+	{Name: "echo", Kind: "ping", Interval: 50 * time.Millisecond, To: 2, IP: 6, Via: Via{Kind: "tunnel"}},
+	{Name: "web", Kind: "http", Direction: "down", Size: 1 << 20, Count: 3, To: 1, IP: 4, Via: Via{Kind: "tunnel"}},
+	{Name: "names", Kind: "dns", Interval: 100 * time.Millisecond, To: 1, IP: 4, Via: Via{Kind: "tunnel"}},
+}
+
+var completeExpect = []Expectation{
+	{Expr: "dl.goodput >= 0.95 * capacity.down", Line: 41, Column: 5},
+	{Expr: "call.up.mos >= 4.2 and alone.wlan0.dl.goodput > 0", Line: 42, Column: 5},
+}
+
 func TestComplete(t *testing.T) {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	s := func(n int) time.Duration { return time.Duration(n) * time.Second }
@@ -95,7 +111,6 @@ func TestComplete(t *testing.T) {
 	lossy := with(phone, func(i *Impairment) { i.Loss.Good = 0.02 })
 	lossyUp := with(phoneUp, func(i *Impairment) { i.Loss = Loss{Good: 0.02} })
 	slowSky := with(sky, func(i *Impairment) { i.Trace, i.Rate = "", 3e6 })
-	tunnel := Via{Kind: "tunnel"}
 	want := &Scenario{
 		Path: "file.yaml", Name: "home-two-links", About: "One download over a home line and a tethered phone.",
 		Seed: 7, Backends: []string{"netns", "virtual"}, Warmup: s(2), Duration: s(20), Underlay: UnderlayBoth, Baseline: "alone",
@@ -107,15 +122,7 @@ func TestComplete(t *testing.T) {
 		Bottlenecks: []Bottleneck{{Name: "street", Links: []string{"wlan0", "wwan0"}, Up: street, Down: street}},
 		Client:      map[string]any{"scheduler": "earliest", "tun": map[string]any{"mtu": uint64(1380)}},
 		Server:      map[string]any{"client_to_client": false},
-		Traffic: []Traffic{
-			{Name: "dl", Kind: "tcp", Direction: "down", Streams: 2, CC: "cubic", Start: s(1), Duration: s(19), To: 1, IP: 4, Via: tunnel},
-			{Name: "ul", Kind: "tcp", Direction: "both", Streams: 1, Size: 10e6, To: 1, IP: 4, Via: Via{Kind: "mptcp"}},
-			{Name: "flood", Kind: "udp", Direction: "down", Rate: 1e6, Packet: 500, To: 1, IP: 6, Via: Via{Kind: "link", Link: "wlan0"}},
-			{Name: "call", Kind: "rtp", Direction: "both", Codec: "opus", To: 1, IP: 4, Via: tunnel},
-			{Name: "echo", Kind: "ping", Interval: ms(50), To: 2, IP: 6, Via: tunnel},
-			{Name: "web", Kind: "http", Direction: "down", Size: 1 << 20, Count: 3, To: 1, IP: 4, Via: tunnel},
-			{Name: "names", Kind: "dns", Interval: ms(100), To: 1, IP: 4, Via: tunnel},
-		},
+		Traffic:     completeTraffic, Expect: completeExpect,
 		Timeline: []Action{
 			{At: s(5), Do: "plug", Link: "wwan0"},
 			{At: s(6), Do: "set", Link: "wwan0", Up: &lossyUp, Down: &lossy},
@@ -123,10 +130,6 @@ func TestComplete(t *testing.T) {
 			{At: s(8), Do: "blackhole", Link: "wlan0", Direction: "both"},
 			{At: s(9), Do: "reload-client", Client: map[string]any{"scheduler": "minrtt"}},
 			{At: s(12), Do: "restore", Link: "wlan0", Direction: "up"},
-		},
-		Expect: []Expectation{
-			{Expr: "dl.goodput >= 0.95 * capacity.down", Line: 41, Column: 5},
-			{Expr: "call.up.mos >= 4.2 and alone.wlan0.dl.goodput > 0", Line: 42, Column: 5},
 		},
 	}
 	// The order of the sections does not matter, and sat0 has no rate up.

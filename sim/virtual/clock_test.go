@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 	"time"
@@ -8,15 +9,21 @@ import (
 	"pgregory.net/rapid"
 )
 
+// mark is a timer that went off.
+type mark struct {
+	at   int64
+	lane int
+	set  uint64
+}
+
+func (m mark) compare(other mark) int {
+	return cmp.Or(cmp.Compare(m.at, other.at), cmp.Compare(m.lane, other.lane), cmp.Compare(m.set, other.set))
+}
+
 func TestTimersGoOffInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := &clock{}
 		lanes := []*lane{c.newLane(), c.newLane(), c.newLane()}
-		type mark struct {
-			at   int64
-			lane int
-			set  uint64
-		}
 		var fired []mark
 		var timers []*timer
 		live := 0
@@ -60,15 +67,7 @@ func TestTimersGoOffInOrder(t *testing.T) {
 		if len(fired) != live {
 			t.Fatalf("%d timers went off, %d were set", len(fired), live)
 		}
-		if !slices.IsSortedFunc(fired, func(a, b mark) int {
-			if a.at != b.at {
-				return int(a.at - b.at)
-			}
-			if a.lane != b.lane {
-				return a.lane - b.lane
-			}
-			return int(a.set) - int(b.set)
-		}) {
+		if !slices.IsSortedFunc(fired, mark.compare) {
 			t.Fatalf("out of order: %v", fired)
 		}
 	})
