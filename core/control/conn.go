@@ -29,8 +29,8 @@ const HandshakeTimeout = 10 * time.Second
 // the socket's buffer, the link is stuck.
 const sendTimeout = 10 * time.Second
 
-// Conn is an established control connection. Send may be called by several
-// goroutines, Receive by one. An error of either means that the connection is
+// Conn is an established control connection. Send and Post may be called by
+// several goroutines, Receive by one. An error of either means that the connection is
 // of no more use.
 type Conn struct {
 	tls     *tls.Conn
@@ -39,6 +39,7 @@ type Conn struct {
 	sending sync.Mutex
 	skipped atomic.Uint64
 
+	posts     posts
 	datagrams datagrams
 }
 
@@ -115,7 +116,7 @@ func Server(ctx context.Context, nc net.Conn, key PrivateKey, allow func(PublicK
 	return s.handshake(ctx, nc)
 }
 
-// Send writes one message.
+// Send writes one message, and waits until it has left.
 func (c *Conn) Send(m Message) error {
 	frame, err := encode(m)
 	if err != nil {

@@ -45,12 +45,12 @@ func (s *clientSession) inForce() (mode, reason string) {
 func (s *clientSession) applyQoS() {
 	c := s.client
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	q := session.QoS{Send: qos.Up}
 	if mode, _ := s.inForce(); mode != config.QoSOff {
 		q.Rules = qos.New(c.qos.Rules)
 		q.Window = mode == config.QoSWindow
 	}
-	c.mu.Unlock()
 	s.driver.SetQoS(q)
 }
 
@@ -59,6 +59,7 @@ func (s *clientSession) applyQoS() {
 func (s *clientSession) askQoS() {
 	c := s.client
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	var ask control.QoS
 	if c.qos.Mode == config.QoSQueue {
 		ask.Rules = config.QoSTexts(c.qos.Rules)
@@ -68,10 +69,7 @@ func (s *clientSession) askQoS() {
 	needed := s.qos.settled != c.qosVersion && (len(ask.Rules) > 0 || s.qos.asked > 0)
 	if needed && over != nil {
 		s.qos.asked = c.qosVersion
-	}
-	c.mu.Unlock()
-	if needed && over != nil {
-		_ = over.control.Send(ask) // if it fails, so does the link, and the next one asks
+		over.control.Post(ask) // if it does not get there, the next link asks
 	}
 }
 

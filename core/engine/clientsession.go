@@ -30,6 +30,7 @@ type clientSession struct {
 
 	// Guarded by the client's lock.
 	asked    control.Strategy // of the server, last
+	settled  control.Strategy // what was asked when the server last answered
 	strategy control.Strategy // in force
 	qos      agreement
 	up       int       // links
@@ -44,7 +45,7 @@ func (c *Client) begin(conn *connection) (*clientSession, error) {
 	s := &clientSession{
 		client: c, ref: w.Session, clientID: w.ClientID, address: [2]netip.Prefix{w.Address4, w.Address6},
 		mtu: min(w.MTU, c.config().TUN.MTU), suite: w.Suite, since: time.Now(), lostAt: time.Now(),
-		asked: conn.asked, strategy: w.Strategy, over: make(chan struct{}),
+		asked: conn.asked, settled: conn.asked, strategy: w.Strategy, over: make(chan struct{}),
 	}
 	side := clientSide(w.Strategy)
 	var err error
@@ -172,9 +173,9 @@ func (c *Client) sayGoodbye(running map[string]*runner) {
 func (s *clientSession) adopt(st control.Strategy) error {
 	c := s.client
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	same := s.strategy == st
-	s.strategy = st
-	c.mu.Unlock()
+	s.settled, s.strategy = s.asked, st
 	if same {
 		return nil
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,7 +15,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/hostnet"
@@ -323,47 +321,6 @@ func (c *testClient) address() netip.Addr {
 	return s.address[0].Addr()
 }
 
-// udpPacket makes an inner IPv4 packet with a text to tell it by.
-func udpPacket(src, dst netip.Addr, text string) core.Packet {
-	b := make([]byte, 28, 28+len(text))
-	b[0], b[8], b[9] = 0x45, 64, 17
-	binary.BigEndian.PutUint16(b[2:], uint16(28+len(text)))
-	copy(b[12:], src.AsSlice())
-	copy(b[16:], dst.AsSlice())
-	var sum uint32
-	for i := 0; i < 20; i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[i:]))
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	binary.BigEndian.PutUint16(b[10:], ^uint16(sum))
-	binary.BigEndian.PutUint16(b[20:], 1000)
-	binary.BigEndian.PutUint16(b[22:], 2000)
-	binary.BigEndian.PutUint16(b[24:], uint16(8+len(text)))
-	return core.Packet{Data: append(b, text...)}
-}
-
-// crosses sends a packet until it has come out at the other end: it may be
-// lost while links come and go.
-func crosses(t *testing.T, from, to *process, src, dst netip.Addr, text string) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("packet %v -> %v %q arrives", src, dst, text), func() bool {
-		from.tun.Inject(udpPacket(src, dst, text))
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		defer cancel()
-		for {
-			p, err := to.tun.Collect(ctx)
-			if err != nil {
-				return false
-			}
-			if string(p.Data[28:]) == text {
-				return true
-			}
-		}
-	})
-}
-
 // logBuffer keeps what was logged.
 type logBuffer struct {
 	mu     sync.Mutex
@@ -393,82 +350,4 @@ func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return string(b.text)
-}
-
-// kill ends a client without a goodbye, as kill -9 does.
-func (c *testClient) kill() {
-	c.t.Helper()
-	c.c.mu.Lock()
-	for _, l := range c.c.links {
-		if l.conn != nil {
-			_ = l.conn.tcp.Close()
-		}
-	}
-	c.c.mu.Unlock()
-	c.end()
-}
-
-// arrives waits until a packet with a text, which was sent once, has come out.
-func arrives(t *testing.T, at *process, text string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for {
-		p, err := at.tun.Collect(ctx)
-		if err != nil {
-			t.Fatalf("packet %q does not arrive: %v", text, err)
-		}
-		if string(p.Data[28:]) == text {
-			return
-		}
-	}
-}
-
-// mutable is a connection that can fall silent: what is written goes nowhere,
-// and nothing comes.
-type mutable struct {
-	net.Conn
-	muted, closed chan struct{}
-	once          sync.Once
-}
-
-func (m *mutable) silent() bool {
-	select {
-	case <-m.muted:
-		return true
-	default:
-		return false
-	}
-}
-
-func (m *mutable) Write(b []byte) (int, error) {
-	if m.silent() {
-		return len(b), nil
-	}
-	return m.Conn.Write(b)
-}
-
-func (m *mutable) Read(b []byte) (int, error) {
-	n, err := m.Conn.Read(b)
-	if m.silent() {
-		<-m.closed
-		return 0, net.ErrClosed
-	}
-	return n, err
-}
-
-func (m *mutable) Close() error {
-	m.once.Do(func() { close(m.closed) })
-	return m.Conn.Close()
-}
-
-// lose loses the datagrams from and to a socket.
-func lose(address string) underlay.Filter {
-	gone := netip.MustParseAddrPort(address)
-	return func(from, to netip.AddrPort, _ []byte) error {
-		if from == gone || to == gone {
-			return underlay.ErrLost
-		}
-		return nil
-	}
 }

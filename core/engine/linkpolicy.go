@@ -121,7 +121,7 @@ func (c *Client) enforce(ctx context.Context) {
 		conn.policy = limits(p)
 		drain = drain || p.Role == config.RoleOff
 		s.driver.SetPolicy(l.id, sending(p))
-		go func() { _ = conn.control.Send(control.LinkPolicy{LinkID: l.id, Rules: receiving(p)}) }() // if it fails, so does the link
+		conn.control.Post(control.LinkPolicy{LinkID: l.id, Rules: receiving(p)})
 	}
 	c.mu.Unlock()
 	if drain {

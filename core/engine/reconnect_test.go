@@ -121,21 +121,8 @@ func TestControlConnectionIsReplaced(t *testing.T) {
 func TestSilentServerIsGivenUp(t *testing.T) {
 	w, key := newWorld(t), newKey(t)
 	server := w.server(nil, key)
-	var mute sync.Once
-	client := w.client(key, func(c *Client) {
-		dial := c.deps.dialTCP
-		c.deps.dialTCP = func(ctx context.Context, o underlay.Options) (net.Conn, error) {
-			nc, err := dial(ctx, o)
-			mute.Do(func() { nc = &mutable{Conn: nc, muted: make(chan struct{}), closed: make(chan struct{})} })
-			return nc, err
-		}
-	}, iface("wlan0", 1))
-	client.waitLinks("wlan0")
-	link := client.c.links["wlan0"]
-	nc := client.c.connectionOf(link).tcp.(*mutable)
-	first := client.Status().Links[0].Address
-	w.datagrams.SetFilter(lose(first))
-	close(nc.muted)
+	client, mute := w.mutedClient(key)
+	mute()
 	eventually(t, "the control connection is replaced", func() bool { return server.s.counters.joins.Load() == 2 })
 	client.waitLinks("wlan0")
 	crosses(t, client.process, server.process, client.address(), outside, "after the silence")

@@ -38,27 +38,26 @@ func (c *Client) Reload(next *config.Client) error {
 	return nil
 }
 
-// settle asks the server for the configured strategy, if that has not been done
-// or the server's, as it just said, is not the one in force here. The answer
-// puts it into force. Without a link that is up, the next one will ask.
+// settle asks the server for the configured strategy, if that has not been done or
+// not been answered, or the server's, as it just said, is not the one in force here.
+// The answer puts it into force. Without a link that is up, and when that goes before
+// the answer comes, the next one will ask.
 func (s *clientSession) settle(theirs control.Strategy) {
 	c := s.client
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	want := c.cfg.Strategy
 	over := c.firstConnection()
-	needed := want != s.asked || theirs != s.strategy
-	if needed && over != nil {
+	if over != nil && (want != s.asked || s.asked != s.settled || theirs != s.strategy) {
 		s.asked = want
-	}
-	c.mu.Unlock()
-	if needed && over != nil {
-		_ = over.control.Send(control.Reconfigure{Strategy: want}) // if it fails, so does the link
+		over.control.Post(control.Reconfigure{Strategy: want})
 	}
 }
 
 // firstConnection returns a connection to tell the server something over, nil
-// while no link is up. It is that of the same link as long as that is up: what
-// the server answers stays in order. With the lock held.
+// while no link is up. It is that of the same link as long as that is up, and what
+// is posted with the lock held is in order: so the newest is the last at the server,
+// and its answers are in order, too.
 func (c *Client) firstConnection() *connection {
 	for _, name := range c.names {
 		if l := c.links[name]; l != nil && l.conn != nil {
@@ -95,7 +94,7 @@ func (s *Server) Reload(next *config.Server) error {
 		if err := s.reconfigure(c, s.strategy(c.strategy)); err != nil {
 			return err
 		}
-		s.announce(c)
+		c.tell(control.Reconfigure{Strategy: c.strategy})
 		s.reviewQoS(c)
 	}
 	return nil
@@ -105,16 +104,6 @@ func (s *Server) Reload(next *config.Server) error {
 func (s *Server) moved(c *serverSession, l lease) bool {
 	v4, v6 := s.leases.addresses(l)
 	return c.address != [2]netip.Prefix{v4, v6}
-}
-
-// announce tells a client, over one of its links, which strategy is in force;
-// with the lock held.
-func (s *Server) announce(c *serverSession) {
-	for _, l := range c.links {
-		inForce := control.Reconfigure{Strategy: c.strategy}
-		s.serving.Go(func() { _ = l.conn.Send(inForce) })
-		return
-	}
 }
 
 // keyName is the configuration's key, or table, of a field.

@@ -18,18 +18,16 @@ import (
 // serve is the life of a client's control connection.
 func (s *Server) serve(conn *control.Conn, hello control.Hello) {
 	defer conn.Close()
-	link, welcome, err := s.join(conn, hello)
+	link, err := s.join(conn, hello)
 	if err != nil {
 		s.turnAway(conn, err)
 		return
 	}
 	log := s.log.With("client", link.session.name, "link", link.name)
-	if err = conn.Send(welcome); err == nil {
-		log.Info("link up", "from", conn.RemoteAddr().String(), "suite", link.suite.String())
-		link.session.driver.receiveFrom(conn, link.id)
-		conn.SetIdleTimeout(deadAfter)
-		err = s.converse(link)
-	}
+	log.Info("link up", "from", conn.RemoteAddr().String(), "suite", link.suite.String())
+	link.session.driver.receiveFrom(conn, link.id)
+	conn.SetIdleTimeout(deadAfter)
+	err = s.converse(link)
 	s.leave(link)
 	log.Info("link down", "reason", describeEnd(err))
 }
@@ -58,11 +56,11 @@ func refuse(code control.Code, format string, args ...any) error {
 	return &refusal{Code: code, Reason: fmt.Sprintf(format, args...)}
 }
 
-// join makes a link part of its session, which it opens or finds.
-func (s *Server) join(conn *control.Conn, hello control.Hello) (*serverLink, control.Welcome, error) {
+// join makes a link part of its session, which it opens or finds, and welcomes it.
+func (s *Server) join(conn *control.Conn, hello control.Hello) (*serverLink, error) {
 	suite, err := seal.Negotiate(seal.ParseSuites(hello.Suites), seal.Preferred(s.deps.hasAES()))
 	if err != nil {
-		return nil, control.Welcome{}, refuse(control.CodeSuite, "%v", err)
+		return nil, refuse(control.CodeSuite, "%v", err)
 	}
 	l := &serverLink{id: hello.LinkID, name: hello.LinkName, conn: conn, suite: suite, since: time.Now(), index: s.table.reserve()}
 	keys, err := seal.Derive(conn.Export, seal.Binding{
@@ -73,13 +71,14 @@ func (s *Server) join(conn *control.Conn, hello control.Hello) (*serverLink, con
 	}
 	if err != nil {
 		s.table.release(l.index)
-		return nil, control.Welcome{}, err
+		return nil, err
 	}
 	s.counters.joins.Add(1)
-	return l, s.welcome(l), nil
+	return l, nil
 }
 
-// attach adds a link to its session.
+// attach adds a link to its session and welcomes it, before anything else can be
+// told over it.
 func (s *Server) attach(l *serverLink, hello control.Hello, keys seal.LinkKeys) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,6 +105,7 @@ func (s *Server) attach(l *serverLink, hello control.Hello, keys seal.LinkKeys) 
 		c.expiry.Stop()
 		c.expiry = nil
 	}
+	l.conn.Post(s.welcome(l))
 	return nil
 }
 
@@ -199,10 +199,8 @@ func (s *Server) reconfigure(c *serverSession, st control.Strategy) error {
 	return err
 }
 
-// welcome is the answer to a link that has joined.
+// welcome is the answer to a link that has joined; with the lock held.
 func (s *Server) welcome(l *serverLink) control.Welcome {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	c := l.session
 	return control.Welcome{
 		ClientID: c.lease.ID, Session: c.ref,
@@ -227,9 +225,9 @@ func (s *Server) converse(l *serverLink) error {
 		case control.Reconfigure:
 			err = s.changeStrategy(l, m.Strategy)
 		case control.QoS:
-			err = s.changeQoS(l, m.Rules)
+			s.changeQoS(l, m.Rules)
 		case control.LinkPolicy:
-			l.session.driver.SetPolicy(m.LinkID, ruled(m.Rules))
+			s.changePolicy(l, m)
 		case control.Goodbye:
 			s.goodbye(l, m)
 			return nil
@@ -245,13 +243,22 @@ func (s *Server) converse(l *serverLink) error {
 // changeStrategy follows a client's wish and tells it what is in force.
 func (s *Server) changeStrategy(l *serverLink, asked control.Strategy) error {
 	s.mu.Lock()
-	err := s.reconfigure(l.session, s.strategy(asked))
-	inForce := l.session.strategy
-	s.mu.Unlock()
-	if err != nil {
+	defer s.mu.Unlock()
+	if err := s.reconfigure(l.session, s.strategy(asked)); err != nil {
 		return err
 	}
-	return l.conn.Send(control.Reconfigure{Strategy: inForce})
+	l.conn.Post(control.Reconfigure{Strategy: l.session.strategy})
+	return nil
+}
+
+// changePolicy follows the rules for a link, unless another connection has taken
+// the place of the one that they came over: its Hello had newer ones.
+func (s *Server) changePolicy(l *serverLink, m control.LinkPolicy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.session.links[l.id] == l {
+		l.session.driver.SetPolicy(m.LinkID, ruled(m.Rules))
+	}
 }
 
 // leave takes a link out of its session, unless another connection has taken

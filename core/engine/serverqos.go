@@ -8,12 +8,11 @@ import (
 )
 
 // changeQoS follows a client's rules, if it may have some, and tells it.
-func (s *Server) changeQoS(l *serverLink, rules []qos.Text) error {
+func (s *Server) changeQoS(l *serverLink, rules []qos.Text) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	l.session.rules = rules
-	refused := s.followQoS(l.session)
-	s.mu.Unlock()
-	return l.conn.Send(control.QoS{Refused: refused})
+	l.conn.Post(control.QoS{Refused: s.followQoS(l.session)})
 }
 
 // followQoS puts the rules that a client has asked for into force, or says why
@@ -37,13 +36,8 @@ func (s *Server) followQoS(c *serverSession) (refused string) {
 // reviewQoS decides again about the rules of a client that has asked for some,
 // and tells it; with the lock held.
 func (s *Server) reviewQoS(c *serverSession) {
-	if len(c.rules) == 0 {
-		return
-	}
-	answer := control.QoS{Refused: s.followQoS(c)}
-	for _, l := range c.links {
-		s.serving.Go(func() { _ = l.conn.Send(answer) })
-		return
+	if len(c.rules) > 0 {
+		c.tell(control.QoS{Refused: s.followQoS(c)})
 	}
 }
 

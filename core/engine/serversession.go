@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -54,6 +55,17 @@ func (c *serverSession) addresses() []netip.Addr {
 		}
 	}
 	return list
+}
+
+// tell sends the client a message that it has not asked for, over the link of the
+// lowest ID: always the same as long as that is up, and that over which the client
+// asks (Client.firstConnection). What is posted with the server's lock held, answers
+// among it, is in order: so the newest is the last at the client.
+func (c *serverSession) tell(m control.Message) {
+	if len(c.links) > 0 {
+		first := slices.Min(slices.Collect(maps.Keys(c.links)))
+		c.links[first].conn.Post(m)
+	}
 }
 
 // status describes the client; with the server's lock held.
