@@ -28,7 +28,7 @@ func (s *Session) SetQoS(now core.Time, q QoS, out *Output) {
 	s.queue.SetClasses(q.Rules.Ranks())
 	switch shape := q.Window && q.Rules.Ranks(); {
 	case !shape && s.shaper != nil:
-		s.counters.WindowsLowered += s.shaper.Lowered()
+		s.addShaperStats(&s.counters)
 		s.shaper = nil
 	case shape && s.shaper == nil:
 		s.shaper = &qos.Shaper{}

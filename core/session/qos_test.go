@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/qos"
 )
 
@@ -72,5 +73,55 @@ func TestLatencyRuleBothWays(t *testing.T) {
 	w.run(2 * time.Second)
 	if up, down := marks(); up != 50 || down != before {
 		t.Errorf("without the rule %d packets up and %d down had low latency", up-50, down-before)
+	}
+}
+
+// TestCountersOutliveWhatCounts: what resequencer and shaper have counted is in the
+// counters once, while they are there and when others have taken their place.
+func TestCountersOutliveWhatCounts(t *testing.T) {
+	now, out := core.Time(time.Hour), &Output{}
+	s, err := New(Config{Send: wholeStrategy, Reorder: "global"}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetQoS(now, QoS{Rules: rulesOf(t, qos.Text{Port: "443", Priority: 1}), Send: qos.Up, Window: true}, out)
+	lowerWindow(t, s.shaper, now)
+	for _, change := range []struct {
+		name string
+		do   func()
+	}{
+		{"nothing", func() {}},
+		{"another resequencer", func() {
+			if err := s.SetReorder(now, "none", out); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"no shaper", func() { s.SetQoS(now, QoS{}, out) }},
+	} {
+		change.do()
+		if n := s.Snapshot(now).Counters.WindowsLowered; n != 1 {
+			t.Errorf("%s: %d windows lowered, want 1", change.name, n)
+		}
+	}
+}
+
+// lowerWindow makes a shaper lower one window: that of a flow of low priority beside
+// one of high priority, on links that are congested.
+func lowerWindow(t *testing.T, s *qos.Shaper, now core.Time) {
+	t.Helper()
+	segment := func(flags byte, window uint16, payload int) []byte {
+		p, at, _ := inner{}.build(make([]byte, payload))
+		p[at+13], p[at+14], p[at+15] = flags, byte(window>>8), byte(window)
+		return p
+	}
+	const syn, ack, flow, other = 0x02, 0x10, 1, 2
+	s.Sent(now, segment(syn, 0xffff, 0), true, flow)
+	s.Received(now, segment(syn|ack, 0xffff, 0), flow, qos.Lowest)
+	s.Received(now, segment(ack, 0xffff, 1000), flow, qos.Lowest)
+	s.Received(now, segment(ack, 0xffff, 1000), other, qos.Highest)
+	s.Backlog(now, time.Second)
+	s.Sent(now.Add(time.Second/2), segment(ack, 0xffff, 0), true, flow)
+	if n := s.Lowered(); n != 1 {
+		t.Fatalf("%d windows lowered, want 1", n)
 	}
 }

@@ -36,7 +36,7 @@ func (s *Session) enqueue(p core.Packet, c queue.Conditions) {
 	for cur.Left() > 0 {
 		n := cur.NextLen()
 		if n > s.cfg.MTU {
-			s.counters.DropTooBig++
+			s.counters.DropTooBig += uint64(cur.Left())
 			return
 		}
 		h := s.pool.Get()

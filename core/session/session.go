@@ -136,7 +136,7 @@ func (s *Session) SetReorder(now core.Time, name string, out *Output) error {
 		return err
 	}
 	s.reseq.Flush(out)
-	s.addReseqStats()
+	s.addReseqStats(&s.counters)
 	s.reseq, s.cfg.Reorder = n, name
 	return nil
 }

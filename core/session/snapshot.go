@@ -121,19 +121,28 @@ type Counters struct {
 	ResequencerOverflow uint64 `json:"resequencer_overflow"`
 }
 
-// addReseqStats adds what the present resequencer counted to the counters.
-func (s *Session) addReseqStats() { s.counters = s.withReseqStats() }
-
-func (s *Session) withReseqStats() Counters {
-	c, r := s.counters, s.reseq.Stats()
-	if s.shaper != nil {
-		c.WindowsLowered += s.shaper.Lowered()
-	}
+// addReseqStats adds what the present resequencer counted.
+func (s *Session) addReseqStats(c *Counters) {
+	r := s.reseq.Stats()
 	c.Reordered += r.Reordered
 	c.Held += r.Held
 	c.GapsSkipped += r.GapsSkipped
 	c.LateReleased += r.Late
 	c.ResequencerOverflow += r.Overflow
+}
+
+// addShaperStats adds what the present shaper counted.
+func (s *Session) addShaperStats(c *Counters) {
+	if s.shaper != nil {
+		c.WindowsLowered += s.shaper.Lowered()
+	}
+}
+
+// counted returns the counters with what the parts of the session count themselves.
+func (s *Session) counted() Counters {
+	c := s.counters
+	s.addReseqStats(&c)
+	s.addShaperStats(&c)
 	f := s.calls.table.Stats()
 	c.CallsFound, c.CallsRevoked, c.FlowsEvicted = f.Confirmed, f.Revoked, f.Evicted
 	c.DropHalf = s.halves.dropped
@@ -148,7 +157,7 @@ func (s *Session) Snapshot(now core.Time) Snapshot {
 		Equalize: s.cfg.Send.Equalize, Equalized: s.equal.held(), Reports: s.cfg.Send.Reports,
 		Classifier: s.calls.table.Name(),
 		QueueBytes: s.queue.Total(), HeldBytes: s.reseq.Stats().HeldBytes,
-		Links: make([]Link, 0, len(s.order)), Counters: s.withReseqStats(),
+		Links: make([]Link, 0, len(s.order)), Counters: s.counted(),
 	}
 	fastest := time.Duration(math.MaxInt64)
 	for _, l := range s.order {
