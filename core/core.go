@@ -35,6 +35,10 @@ type LinkID uint8
 // MaxLinks bounds the links of one session.
 const MaxLinks = 16
 
+// FullPacket is the length of a full outer packet in bytes, from its IP header on:
+// what a path of Ethernet's MTU carries. Windows, bursts and turns are counted in it.
+const FullPacket = 1500
+
 // Path is the pair of outer addresses a datagram travels between, as this
 // host sees it. Local may be the zero address where the socket knows it.
 type Path struct {

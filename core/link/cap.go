@@ -16,13 +16,13 @@ const (
 // limiter keeps what leaves on a link, of every kind, below a rate that the
 // user has set, on the average over capBurst and longer.
 type limiter struct {
-	rate float64   // bytes/s; 0: none
-	next core.Time // when the next datagram may leave
+	pacer
+	rate float64 // bytes/s; 0: none
 }
 
 func (l *limiter) sent(now core.Time, size int) {
 	if l.rate > 0 {
-		l.next = max(l.next, now.Add(-capBurst)).Add(time.Duration(float64(size) / l.rate * 1e9))
+		l.pacer.sent(now, size, l.rate, capBurst)
 	}
 }
 

@@ -14,10 +14,11 @@ const (
 	paceFloor     = 20_000 // bytes/s, so that a link without samples moves
 	paceQuantum   = time.Millisecond
 	startBurst    = 16 * segment
+	paceRoundTrip = 0.1 // seconds, as long as none was measured
 )
 
-// segment is the unit in which windows are counted: a full outer packet.
-const segment = 1500
+// segment is the unit in which windows are counted.
+const segment = core.FullPacket
 
 // pacer spaces datagrams at a rate, allowing short bursts.
 type pacer struct {
@@ -33,7 +34,7 @@ func (p *pacer) sent(now core.Time, size int, rate float64, burst time.Duration)
 // paceRate is the rate of the pacer in bytes/s.
 func (s *Sender) paceRate() float64 {
 	if !s.rtt.known() {
-		return max(paceFloor, float64(s.window.size)/0.1)
+		return max(paceFloor, float64(s.window.size)/paceRoundTrip)
 	}
 	gain := paceGain
 	if s.window.starting {

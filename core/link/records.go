@@ -19,6 +19,13 @@ const (
 	lost
 )
 
+// A link has next to nothing to carry while less than lightFlight bytes are on their
+// way, a packet of the usual size, or less than one in lightShare of its window.
+const (
+	lightFlight = 1200
+	lightShare  = 20
+)
+
 // record is what the sender remembers of a datagram.
 type record struct {
 	at   core.Time

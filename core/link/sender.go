@@ -88,7 +88,7 @@ func (s *Sender) Sent(now core.Time, size int, eliciting bool, held *packet.Pack
 	if eliciting {
 		s.lastAsked = now
 		r.size = int32(size)
-		r.light = s.inFlight < max(1200, s.window.size/20)
+		r.light = s.inFlight < max(lightFlight, s.window.size/lightShare)
 		s.inFlight += size
 		if s.owed == 0 {
 			s.owed = now

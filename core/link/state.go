@@ -62,7 +62,7 @@ func (s *Sender) Estimate() Estimate {
 		e.Delay = max(e.Base, e.Recent)
 		return s.capped(e)
 	}
-	queued := time.Duration(float64(s.inFlight)/max(s.window.rate, 1000)*1e9) - e.MinRTT - s.delay.idle
+	queued := time.Duration(float64(s.inFlight)/max(s.window.rate, leastRate)*1e9) - e.MinRTT - s.delay.idle
 	e.Delay = e.Base + max(0, queued)
 	return s.capped(e)
 }

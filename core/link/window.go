@@ -16,16 +16,23 @@ const (
 	targetFloor = 8 * time.Millisecond // standing queue the window aims at
 	minRound    = 8 * time.Millisecond
 
-	startLoss    = 0.05 // loss share that ends the start when the delay rises too
-	roundLoss    = 0.02 // loss share of a round that cuts when the delay is high
+	startLoss    = 0.05         // loss share that ends the start when the delay rises too
+	startSample  = 20 * segment // delivered in a round, for the share to mean something
+	roundLoss    = 0.02         // loss share of a round that cuts when the delay is high
 	lossCut      = 0.7
 	maxCut       = 0.75
+	growStep     = 0.5  // of what the queue is below the target, in round trips
+	growAfter    = 3    // rounds of a queue that stays short, from which the step grows
+	growFaster   = 1.5  // by so much with each round
+	growRounds   = 12   // and for so many
 	maxGrowth    = 0.25 // per round
 	restRounds   = 2    // after a cut
 	recentWindow = 20 * time.Millisecond
 
 	drainEvery = 5 * time.Second
 	drainShare = 0.85
+
+	leastRate = 1000 // bytes/s, by which a time is worked out where less is known
 )
 
 // sample is what one report said.
@@ -97,26 +104,6 @@ func (w *window) init() {
 	w.round.least, w.round.most = none, -none
 }
 
-// Guess is what a link could carry when it was last used.
-type Guess struct {
-	Rate   float64 // delivery rate, bytes/s; 0: not known
-	Window int     // bytes
-}
-
-// Guess returns what the link can carry by what is known.
-func (s *Sender) Guess() Guess {
-	if s.window.reports == 0 {
-		return Guess{}
-	}
-	return Guess{Rate: s.window.rate, Window: s.window.size}
-}
-
-// Begin makes the start of the window begin from a guess.
-func (s *Sender) Begin(g Guess) {
-	s.window.size = max(s.window.size, g.Window)
-	s.window.rate = g.Rate
-}
-
 func (w *window) effective() int {
 	if w.drainUntil > 0 {
 		return min(w.size, w.drainSize)
@@ -136,7 +123,7 @@ func (w *window) target(s *Sender) time.Duration {
 
 // packets is how long the link takes for n full packets.
 func (w *window) packets(n float64) time.Duration {
-	return time.Duration(n * segment / max(w.rate, 1000) * 1e9)
+	return time.Duration(n * segment / max(w.rate, leastRate) * 1e9)
 }
 
 // noise is the delay above the least that is jitter and no queue.
@@ -241,7 +228,7 @@ func (w *window) start(now core.Time, s *Sender, r *sample, queue, target time.D
 	}
 	w.peak = max(w.peak, w.recentRate())
 	total := w.round.acked + w.round.lost
-	lossy := float64(w.round.lost) > startLoss*float64(total) && w.round.acked > 20*segment
+	lossy := float64(w.round.lost) > startLoss*float64(total) && w.round.acked > startSample
 	if !(w.reports > len(w.recent) && queue > target || lossy && queue > target/2) {
 		return
 	}
@@ -381,9 +368,9 @@ func (w *window) adjust(now core.Time, s *Sender) {
 func (w *window) grow(queue, target, rtt time.Duration) {
 	w.quiet++
 	w.rival.cuts = 0
-	step := 0.5 * float64(target-queue) / float64(rtt)
-	if queue < target*2/5 && w.quiet > 3 {
-		step *= math.Pow(1.5, float64(min(w.quiet-3, 12)))
+	step := growStep * float64(target-queue) / float64(rtt)
+	if queue < target*2/5 && w.quiet > growAfter {
+		step *= math.Pow(growFaster, float64(min(w.quiet-growAfter, growRounds)))
 	}
 	w.size = int(float64(w.size) * (1 + min(step, maxGrowth)))
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
-// quantum is what a bucket may send in a turn, in bytes: a full packet.
-const quantum = 1500
+// quantum is what a bucket may send in a turn, in bytes.
+const quantum = core.FullPacket
 
 // Queue is a bounded fair queue. It implements sched.Queue for the bucket whose
 // turn it is; a scheduler may also take packets from behind the head. Each

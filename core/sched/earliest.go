@@ -31,7 +31,7 @@ type arrival struct {
 const (
 	// aheadSlack is the difference between links, in bytes, that is not worth
 	// taking packets out of order for.
-	aheadSlack = 2 * 1500
+	aheadSlack = 2 * segment
 	// burstTime of a link's rate is taken in one go.
 	burstTime = 250 * time.Microsecond
 	burstMost = 32
@@ -161,7 +161,7 @@ func (s *earliest) Backlog(v *View) int {
 
 // burst is the number of packets a link takes in one go.
 func burst(l *Link) int {
-	return max(1, min(burstMost, int(l.Rate*burstTime.Seconds()/1500)))
+	return max(1, min(burstMost, int(l.Rate*burstTime.Seconds()/segment)))
 }
 
 func (*earliest) Sent(core.Time, core.LinkID, int) {}

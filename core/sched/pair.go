@@ -2,9 +2,8 @@ package sched
 
 import "github.com/multilink-vpn/multilink/core"
 
-// segment is a full outer packet in bytes, the unit of schedulers that were
-// made to count segments.
-const segment = 1500
+// segment is the unit of schedulers that were made to count segments.
+const segment = core.FullPacket
 
 // pair is the question of the schedulers that may wait for a better link: the
 // fastest link by smoothed round-trip time, and the fastest of those that are

@@ -4,7 +4,7 @@ import "github.com/multilink-vpn/multilink/core"
 
 // shareBurst is how far a link may run ahead of its share, in bytes: it keeps
 // runs of segments together.
-const shareBurst = 16 * 1500
+const shareBurst = 16 * segment
 
 // shares gives each link a part of what is sent in proportion to its weight:
 // the next goes to the link with the smallest served/weight. A link that was

@@ -17,7 +17,7 @@ const (
 	longestWait  = 8 * time.Second
 	// chanceFlight is how much in flight a link that loses at random, more than
 	// chanceLoss, may lose all of, in bytes: such a fall costs little and says little.
-	chanceFlight = 4 * 1500
+	chanceFlight = 4 * core.FullPacket
 	chanceLoss   = 0.005
 )
 

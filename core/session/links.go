@@ -126,9 +126,4 @@ func (l *linkState) usable() bool {
 }
 
 // overhead is what the outer headers add to a datagram, in bytes.
-func (l *linkState) overhead() int {
-	if l.paths.current.Remote.Addr().Is4() {
-		return 20 + wire.UDPLen
-	}
-	return 40 + wire.UDPLen
-}
+func (l *linkState) overhead() int { return wire.OuterLen(l.paths.current.Remote.Addr().Is4()) }

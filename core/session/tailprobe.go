@@ -35,7 +35,7 @@ func (l *linkState) tailProbeDue() core.Time {
 		return core.Never
 	}
 	// A paced link goes on by itself.
-	pace := time.Duration(2 * 1500 / max(e.Rate, 1) * 1e9)
+	pace := time.Duration(2 * core.FullPacket / max(e.Rate, 1) * 1e9)
 	return l.tx.LastAsked().Add(max(e.SRTT/tailShare, link.AckDelay) + min(pace, e.SRTT))
 }
 

@@ -25,6 +25,8 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+
+	"github.com/multilink-vpn/multilink/core"
 )
 
 // DatagramType is the first byte of a datagram.
@@ -35,18 +37,20 @@ type DatagramType uint8
 // shared with STUN or DTLS.
 const Data DatagramType = 0xd1
 
-// Sizes in bytes. They make an inner packet of MaxPacket bytes fill a sealed
+// Sizes in bytes. They make an inner packet of DefaultMTU bytes fill a sealed
 // plaintext of 1408 bytes, a multiple of 128, which AES-GCM in Go seals up to
 // 15 % faster per byte than other lengths.
 const (
 	HeaderLen = 16 // datagram header
 	TagLen    = 16 // authentication tag
 	UDPLen    = 8
+	ipv4Len   = 20
+	ipv6Len   = 40
 	// Overhead is what the tunnel adds to an inner packet, up to and without
 	// the outer IP header.
 	Overhead = UDPLen + HeaderLen + PacketHeaderLen + TagLen
-	// MaxBody is the largest plaintext that fits 1500 bytes over IPv6.
-	MaxBody = 1500 - 40 - UDPLen - HeaderLen - TagLen
+	// MaxBody is the largest plaintext that fits a full outer packet over IPv6.
+	MaxBody = core.FullPacket - ipv6Len - UDPLen - HeaderLen - TagLen
 	// DefaultMTU is the inner MTU: with a PacketHeader it is 1408 bytes. The
 	// 12 bytes left below MaxBody are room for a Repair in the header.
 	DefaultMTU = 1408 - PacketHeaderLen
@@ -55,6 +59,14 @@ const (
 	// MinMTU is what IPv6 demands of every link (RFC 8200, section 5).
 	MinMTU = 1280
 )
+
+// OuterLen is what the outer headers, IP and UDP, add to a datagram, in bytes.
+func OuterLen(v4 bool) int {
+	if v4 {
+		return ipv4Len + UDPLen
+	}
+	return ipv6Len + UDPLen
+}
 
 // The ways in which a datagram or its body can be malformed.
 var (
