@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/multilink-vpn/multilink/core/hostnet"
 )
 
 // leaseVersion is the version of the lease file's format.
@@ -39,6 +40,7 @@ type leases struct {
 	byKey    map[string]*lease
 	byID     map[uint32]*lease
 	now      func() time.Time
+	unsaved  bool // leases were used since the file was written
 }
 
 // errPoolExhausted is why a client got no address.
@@ -111,7 +113,7 @@ func readLeases(path string) ([]lease, error) {
 // the client which has been away longest. connected says who is not away.
 func (l *leases) take(key string, connected func(key string) bool) (lease, error) {
 	if got := l.byKey[key]; got != nil {
-		got.Used = l.stamp()
+		got.Used, l.unsaved = l.stamp(), true
 		return *got, nil
 	}
 	id, ok := l.free(key)
@@ -204,34 +206,22 @@ func (l *leases) save() error {
 	}
 	slices.SortFunc(list, func(a, b lease) int { return strings.Compare(a.Key, b.Key) })
 	data, err := json.MarshalIndent(map[string]any{"version": leaseVersion, "leases": list}, "", "  ")
-	if err != nil {
-		return err
+	if err == nil {
+		err = hostnet.ReplaceFile(l.path, append(data, '\n'))
 	}
-	return replaceFile(l.path, append(data, '\n'))
+	if err != nil {
+		return fmt.Errorf("address leases: %w", err)
+	}
+	l.unsaved = false
+	return nil
 }
 
-// replaceFile writes a file such that after a crash it has either the old or
-// the new content.
-func replaceFile(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+// close writes what is not in the file yet: who has used a lease. That waits for the
+// end, since it is worth no write when a client comes, and after a crash costs nothing
+// but an older order in reclaim.
+func (l *leases) close() error {
+	if !l.unsaved {
+		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return l.save()
 }

@@ -107,6 +107,30 @@ func TestLeasesPoolExhausted(t *testing.T) {
 	}
 }
 
+// TestLeasesOrderSurvivesRestart: who was there last keeps the lease, also when that
+// was all that happened before the server ended.
+func TestLeasesOrderSurvivesRestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "leases.json")
+	p := testPools("10.8.0.0/29", "")
+	known := map[string]fixed{"A": {}, "B": {}, "C": {}, "D": {}, "E": {}, "F": {}}
+	first := mustLeases(t, path, p, known)
+	for _, key := range []string{"A", "B", "C", "D", "E"} {
+		if _, err := first.take(key, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := mustLeases(t, path, p, known)
+	if _, err := second.take("A", nobody); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := mustLeases(t, path, p, known).take("F", nobody); err != nil || got.ID != 3 {
+		t.Errorf("F got id %d, %v; want B's, the longest away", got.ID, err)
+	}
+}
+
 func TestLeasesBadFile(t *testing.T) {
 	for content, want := range map[string]string{
 		"{":             "are damaged",

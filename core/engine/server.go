@@ -131,6 +131,7 @@ func (s *Server) open(undo *undoList) error {
 	if s.leases, err = openLeases(filepath.Join(cfg.StateDir, cfg.TUN.Name+".leases.json"), s.pools, fixedAddresses(cfg), s.deps.timeOfDay); err != nil {
 		return err
 	}
+	undo.add(s.leases.close)
 	if err := s.openSockets(undo); err != nil {
 		return err
 	}

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/multilink-vpn/multilink/core/config"
+	"github.com/multilink-vpn/multilink/core/hostnet"
 	"github.com/multilink-vpn/multilink/core/underlay"
+	"github.com/multilink-vpn/multilink/core/wire"
 )
 
 const (
@@ -157,7 +159,7 @@ func (u *usage) save() error {
 	}
 	data, err := json.MarshalIndent(map[string]any{"version": usageVersion, "links": u.links}, "", "  ")
 	if err == nil {
-		err = replaceFile(u.path, append(data, '\n'))
+		err = hostnet.ReplaceFile(u.path, append(data, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("usage of quotas: %w", err)
@@ -188,9 +190,5 @@ func resetDay(year int, month time.Month, day int, loc *time.Location) time.Time
 
 // outerBytes is what a socket has carried, with UDP and IP headers.
 func outerBytes(n underlay.Counters, v4 bool) uint64 {
-	header := uint64(40 + 8)
-	if v4 {
-		header = 20 + 8
-	}
-	return n.ReadBytes + n.WriteBytes + header*(n.ReadDatagrams+n.WriteDatagrams)
+	return n.ReadBytes + n.WriteBytes + uint64(wire.OuterLen(v4))*(n.ReadDatagrams+n.WriteDatagrams)
 }

@@ -21,14 +21,12 @@ func (c *fileChange) outlives() bool { return true }
 func (c *fileChange) String() string { return c.Path }
 
 func (c *fileChange) prepare(e *env) (bool, error) {
-	changes, err := e.neighbours()
+	other, err := neighbour(e, func(o *fileChange) bool { return o.Path == c.Path })
 	if err != nil {
 		return false, err
 	}
-	for _, other := range changes {
-		if f, ok := other.(*fileChange); ok && f.Path == c.Path {
-			return false, fmt.Errorf("hostnet: %s is managed by another tunnel, set dns for one of them only: %w", c.Path, ErrTaken)
-		}
+	if other != nil {
+		return false, fmt.Errorf("hostnet: %s is managed by another tunnel, set dns for one of them only: %w", c.Path, ErrTaken)
 	}
 	c.Prev, err = readEntry(c.Path)
 	return true, err

@@ -61,6 +61,20 @@ func readEntry(path string) (*entry, error) {
 	return &entry{Data: data, Mode: info.Mode().Perm(), UID: int(stat.Uid), GID: int(stat.Gid)}, nil
 }
 
+// ReplaceFile writes a file, for its owner alone, in one step: a crash leaves what was
+// there or the new one. Folders that do not exist are made.
+func ReplaceFile(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return replaceEntry(path, ownEntry(data))
+}
+
+// ownEntry is a file that belongs to this process's user, who alone may read it.
+func ownEntry(data []byte) entry {
+	return entry{Data: data, Mode: 0o600, UID: os.Geteuid(), GID: os.Getegid()}
+}
+
 // replaceEntry puts e at path in one step, so that a crash leaves either what
 // was there or e. What a crash leaves beside it is removed the next time.
 func replaceEntry(path string, e entry) error {

@@ -201,14 +201,5 @@ func (c *forwardingChange) listensToRouters(e *env, name string) bool {
 
 // sharedWith returns the same change in another tunnel's journal, if any.
 func (c *forwardingChange) sharedWith(e *env) (*forwardingChange, error) {
-	changes, err := e.neighbours()
-	if err != nil {
-		return nil, err
-	}
-	for _, other := range changes {
-		if f, ok := other.(*forwardingChange); ok && f.Family == c.Family {
-			return f, nil
-		}
-	}
-	return nil, nil
+	return neighbour(e, func(o *forwardingChange) bool { return o.Family == c.Family })
 }

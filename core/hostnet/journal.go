@@ -78,7 +78,7 @@ func writeJournal(stateDir string, j journal) error {
 	if err != nil {
 		return fmt.Errorf("hostnet: encode journal: %w", err)
 	}
-	if err := replaceEntry(journalPath(stateDir, j.owner.TUN), entry{Data: data, Mode: 0o600, UID: os.Geteuid(), GID: os.Getegid()}); err != nil {
+	if err := replaceEntry(journalPath(stateDir, j.owner.TUN), ownEntry(data)); err != nil {
 		return fmt.Errorf("hostnet: write journal: %w", err)
 	}
 	return nil
@@ -158,6 +158,18 @@ func (e *env) neighbours() ([]change, error) {
 		}
 	}
 	return all, nil
+}
+
+// neighbour returns the change of one kind among those of neighbours that matches,
+// nil when there is none.
+func neighbour[T change](e *env, matches func(T) bool) (found T, err error) {
+	changes, err := e.neighbours()
+	for _, other := range changes {
+		if c, ok := other.(T); ok && matches(c) {
+			return c, nil
+		}
+	}
+	return found, err
 }
 
 // validInterfaceName follows dev_valid_name of the kernel.

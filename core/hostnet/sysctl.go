@@ -101,16 +101,7 @@ func (c *sysctlChange) undo(e *env) (outcome, error) {
 
 // sharedWith returns the same change in another tunnel's journal, if any.
 func (c *sysctlChange) sharedWith(e *env) (*sysctlChange, error) {
-	changes, err := e.neighbours()
-	if err != nil {
-		return nil, err
-	}
-	for _, other := range changes {
-		if s, ok := other.(*sysctlChange); ok && s.Key == c.Key && s.Link == c.Link {
-			return s, nil
-		}
-	}
-	return nil, nil
+	return neighbour(e, func(o *sysctlChange) bool { return o.Key == c.Key && o.Link == c.Link })
 }
 
 // looseReversePath lets an interface take packets whose source the routing
