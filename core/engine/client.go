@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -201,7 +202,7 @@ func (c *Client) link(ifc netmon.Interface) *clientLink {
 	if l == nil {
 		id := slices.Index(c.names[:], "")
 		if id < 0 {
-			c.rejected[ifc.Name] = "there are 16 links already, the most a session can have"
+			c.rejected[ifc.Name] = fmt.Sprintf("there are %d links already, the most a session can have", core.MaxLinks)
 			return nil
 		}
 		c.names[id] = ifc.Name

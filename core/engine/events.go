@@ -2,7 +2,7 @@ package engine
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -68,7 +68,7 @@ func eventName(message string) string { return strings.ReplaceAll(message, " ", 
 type Event map[string]any
 
 // errTooMany is why nobody else can read events.
-var errTooMany = errors.New("there are 16 readers of events already, the most there can be")
+var errTooMany = fmt.Errorf("there are %d readers of events already, the most there can be", maxSubscribers)
 
 // events hands the events in the log to whoever subscribes.
 type events struct {

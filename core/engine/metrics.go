@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -18,15 +17,9 @@ import (
 // metricsReaders is how many may read metrics at the same time.
 const metricsReaders = 4
 
-// metrics serves a status in the format of Prometheus.
-type metrics struct {
-	server *http.Server
-	done   chan struct{}
-}
-
-// openMetrics serves metrics on an address until Close; on none, when the
-// address is not valid. Close of nil does nothing.
-func openMetrics(at netip.AddrPort, status func() Status, log *slog.Logger) (*metrics, error) {
+// openMetrics serves a status in the format of Prometheus on an address; on none, and
+// returns nil, when the address is not valid.
+func openMetrics(at netip.AddrPort, status func() Status, log *slog.Logger) (*httpService, error) {
 	if !at.IsValid() {
 		return nil, nil
 	}
@@ -36,30 +29,9 @@ func openMetrics(at netip.AddrPort, status func() Status, log *slog.Logger) (*me
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metricsHandler(status, log))
-	m := &metrics{
-		server: &http.Server{
-			Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
-			IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		},
-		done: make(chan struct{}),
-	}
-	go func() {
-		defer close(m.done)
-		if err := m.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Warn("metrics failed", "error", err)
-		}
-	}()
+	server := &http.Server{Handler: mux, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
 	log.Info("serving metrics", "at", "http://"+listener.Addr().String()+"/metrics")
-	return m, nil
-}
-
-// Close ends the service.
-func (m *metrics) Close() {
-	if m != nil {
-		_ = m.server.Close()
-		<-m.done
-	}
+	return serveHTTP("metrics", listener, server, log), nil
 }
 
 func metricsHandler(status func() Status, log *slog.Logger) http.Handler {

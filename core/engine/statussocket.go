@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -17,9 +16,8 @@ import (
 // as they happen, GET /profile with a profile of the processor time, POST /NAME
 // runs the command of that name (see commands).
 type statusSocket struct {
-	path   string
-	server *http.Server
-	done   chan struct{}
+	*httpService
+	path string
 }
 
 // openStatusSocket makes the socket, readable by its owner only. A socket that
@@ -43,25 +41,8 @@ func openStatusSocket(path string, status func() Status, commands commands, even
 	mux.Handle("GET /events", events)
 	mux.HandleFunc("GET /profile", serveProfile)
 	mux.Handle("POST /{command}", commands)
-	s := &statusSocket{
-		path: path,
-		server: &http.Server{
-			Handler:        mux,
-			ReadTimeout:    5 * time.Second,
-			WriteTimeout:   5 * time.Second,
-			IdleTimeout:    time.Minute,
-			MaxHeaderBytes: 4 << 10,
-			ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		},
-		done: make(chan struct{}),
-	}
-	go func() {
-		defer close(s.done)
-		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Warn("status socket failed", "error", err)
-		}
-	}()
-	return s, nil
+	server := &http.Server{Handler: mux, WriteTimeout: 5 * time.Second, MaxHeaderBytes: 4 << 10}
+	return &statusSocket{serveHTTP("status socket", listener, server, log), path}, nil
 }
 
 // OverStatusSocket carries HTTP requests, whatever host they name, to the status
@@ -99,7 +80,6 @@ func listenPrivate(path string) (net.Listener, error) {
 
 // Close ends the service and removes the socket.
 func (s *statusSocket) Close() {
-	_ = s.server.Close()
-	<-s.done
+	s.httpService.Close()
 	_ = os.Remove(s.path)
 }
