@@ -171,7 +171,7 @@ type mistake struct {
 }
 
 func TestClientMistakes(t *testing.T) {
-	schedulers, resequencers := strings.Join(config.Schedulers(), ", "), strings.Join(config.Resequencers(), ", ")
+	schedulers, resequencers := strings.Join(sched.Names(), ", "), strings.Join(reseq.Names(), ", ")
 	checkMistakes(t, []mistake{
 		{"unknown key", `shceduler = "wrr"`, `4:1: unknown key "shceduler": did you mean "scheduler"?`},
 		{"unknown key, nothing near", `colour = "red"`, `4:1: unknown key "colour": known here: classifier, dns, equalize, grace, `},

@@ -58,20 +58,14 @@ var (
 	modes        = []string{ModeAuto, ModeFast, ModePortable}
 )
 
-// Schedulers returns the valid names of schedulers.
-func Schedulers() []string { return sched.Names() }
-
-// Resequencers returns the valid values of reorder.
-func Resequencers() []string { return reseq.Names() }
-
 func usageFile(tun string) string { return filepath.Join(VarDir, tun+".usage.json") }
 
 func statusSocket(tun string) string { return filepath.Join(RunDir, tun+".sock") }
 
 func decodeStrategy(t *table) control.Strategy {
 	st := control.Strategy{
-		Scheduler:   perDirection(t, "scheduler", sched.Default, Schedulers()),
-		Reorder:     perDirection(t, "reorder", reseq.Default, Resequencers()),
+		Scheduler:   perDirection(t, "scheduler", sched.Default, sched.Names()),
+		Reorder:     perDirection(t, "reorder", reseq.Default, reseq.Names()),
 		RateControl: get(t, "rate_control", true, boolean),
 		Retransmit:  get(t, "retransmit", true, boolean),
 		Equalize:    get(t, "equalize", session.EqualizeAuto, oneOf(session.EqualizeModes()...)),

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multilink-vpn/multilink/core/reseq"
+	"github.com/multilink-vpn/multilink/core/sched"
 	"github.com/multilink-vpn/multilink/core/wire"
 )
 
@@ -61,7 +63,7 @@ func checkExample[T any](t *testing.T, asIs, uncommented string, decode func(*ta
 			}
 		}
 	}
-	for _, name := range append(Schedulers(), Resequencers()...) {
+	for _, name := range append(sched.Names(), reseq.Names()...) {
 		if !regexp.MustCompile(`(?m)^# (scheduler|reorder): .*\b` + name + `\b`).MatchString(asIs) {
 			t.Errorf("the strategy %s is not shown", name)
 		}

@@ -54,15 +54,6 @@ type ServerClient struct {
 	Address4, Address6 netip.Addr
 }
 
-// Gateway returns the server's own address in a pool: the first after the
-// pool's own.
-func Gateway(pool netip.Prefix) netip.Addr {
-	if !pool.IsValid() {
-		return netip.Addr{}
-	}
-	return pool.Masked().Addr().Next()
-}
-
 func decodeServer(t *table) *Server {
 	t.d.other = role{"client", func(t *table) { decodeClient(t) }}
 	s := &Server{}

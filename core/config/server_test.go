@@ -104,15 +104,6 @@ func TestServerWithoutClientsIsWarnedAbout(t *testing.T) {
 	}
 }
 
-func TestGateway(t *testing.T) {
-	for pool, want := range map[string]string{"10.8.0.0/24": "10.8.0.1", "fd4d:4c::/64": "fd4d:4c::1", "": "invalid IP"} {
-		p, _ := netip.ParsePrefix(pool)
-		if got := config.Gateway(p).String(); got != want {
-			t.Errorf("%s: got %s, want %s", pool, got, want)
-		}
-	}
-}
-
 func TestServerMistakes(t *testing.T) {
 	const second = "[[clients]]\nname = \"b\"\npublic_key = \"" + thirdPublic + "\"\n"
 	tests := []struct{ name, head, tail, want string }{

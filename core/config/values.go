@@ -205,7 +205,7 @@ func clientAddress(family int, pool netip.Prefix) func(any) (netip.Addr, error) 
 			return netip.Addr{}, fmt.Errorf("must be in addresses.pool%d = %q", family, pool)
 		case a == pool.Addr():
 			return netip.Addr{}, fmt.Errorf("is the address of addresses.pool%d = %q itself: must be another", family, pool)
-		case a == Gateway(pool):
+		case a == pool.Masked().Addr().Next(): // the first after the pool's own
 			return netip.Addr{}, errors.New("is the server's own: must be another")
 		case family == 4 && !pool.Contains(a.Next()):
 			return netip.Addr{}, errors.New("is the broadcast address of the pool: must be another")
