@@ -2,10 +2,9 @@
 // time it lives in, the name of a link, the path a datagram takes and the
 // packet that goes through it.
 //
-// Everything below core that is marked pure (wire, seal, link, sched, reseq,
-// queue, classify, qos, gso, session) is a plain state machine: no goroutine,
-// lock, socket or clock. Time is a parameter, randomness a seed. A test in
-// this folder enforces it.
+// What is pure below core (wire, seal, link, packet, queue, sched, reseq, classify,
+// qos, gso, session) is a plain state machine: no goroutine, lock, socket or clock.
+// Time is a parameter, randomness a seed. A test in this folder enforces it.
 package core
 
 import (

@@ -27,9 +27,10 @@ type datagramWriter interface {
 // goroutine, and carries out what it wants.
 //
 // The order of what leaves is the order in which the session said it: a caller
-// takes the lock of the TUN and of the links it will write to before it lets
-// go of the session. Nobody who holds one of those locks waits for another
-// lock, so there is no circle.
+// takes the locks of the links it will write to, then that of the TUN, before it
+// lets go of the session. All of them are taken under the session's lock and none
+// after it, and that of the TUN, which sessions share, is the last: so there is no
+// circle.
 type driver struct {
 	clock  clock
 	device *device

@@ -122,8 +122,8 @@ type Scheduler interface {
 	Name() string
 	// Pick names the next packets to leave. Where nothing should leave now
 	// it returns ok false, and in wake the time to ask again (core.Never: when
-	// something has changed); it may then be asked about another flow. Links of the answer must be Open, but for
-	// redundant copies and sparse flows.
+	// something has changed); it may then be asked about another flow. Links of
+	// the answer must be Open, but for redundant copies and sparse flows.
 	Pick(v *View) (c Choice, wake core.Time, ok bool)
 	// Sent tells what became of a choice: bytes that left on a link. The
 	// session may send fewer packets than chosen: the flow's turn may end.

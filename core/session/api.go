@@ -21,8 +21,8 @@
 //
 // The files follow a packet: send.go takes it from the TUN and dispatches it,
 // receive.go opens it at the other end, report.go acknowledges it, repair.go
-// sends it again when it is lost. realtime.go sends what wants low latency, calls.go says which calls do. links.go, liveness.go and path.go look after
-// the links.
+// sends it again when it is lost. realtime.go sends what wants low latency, calls.go
+// says which calls do. links.go, liveness.go and path.go look after the links.
 package session
 
 import (

@@ -165,7 +165,9 @@ func (h *frameHandler) HandleAck(a *wire.Ack) {
 	s.repair(about, h.out)
 }
 
-// HandlePathChallenge answers on the path the challenge came from.
+// HandlePathChallenge answers on the path in use, which need not be the one that the
+// challenge came from: to a client on its control connection that tries UDP the answer
+// goes over the connection, and what moves it is the server's own challenge over UDP.
 func (h *frameHandler) HandlePathChallenge(token [8]byte) {
 	if !h.l.paths.allows(challengeLength + h.l.overhead()) {
 		h.s.counters.DropPath++
