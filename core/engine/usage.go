@@ -42,7 +42,10 @@ type usage struct {
 	path  string
 	now   func() time.Time
 	links map[string]*account // by interface
-	saved time.Time
+	// saved is when the file was last written, or was to be written and could
+	// not be: then failed is set.
+	saved  time.Time
+	failed bool
 }
 
 // openUsage reads the usage file, which need not exist. A file that makes no
@@ -91,7 +94,8 @@ func (u *usage) account(name string, p config.LinkPolicy) *account {
 		// Another day was chosen, or the clock was wrong: what has been used
 		// stays used.
 		a.Period, a.ResetDay = period, p.ResetDay
-	case period.After(a.Period):
+	case period.Format(time.DateOnly) > a.Period.Format(time.DateOnly):
+		// Not as moments: the same day begins later further west.
 		a.Period, a.Bytes, a.unsaved = period, 0, p.Quota // to be saved at once
 	}
 	return a
@@ -132,9 +136,12 @@ func (u *usage) reset(name string) {
 }
 
 // due tells whether the file is worth writing: seldom, and at once when a quota
-// is used up or has begun anew.
+// is used up or has begun anew, but not right after it could not be written.
 func (u *usage) due() bool {
 	since := u.now().Sub(u.saved)
+	if u.failed && since >= 0 && since < usagePause {
+		return false
+	}
 	for _, a := range u.links {
 		switch {
 		case a.unsaved == 0:
@@ -146,14 +153,13 @@ func (u *usage) due() bool {
 	return false
 }
 
-// save replaces the file in one step.
+// save replaces the file in one step. What could not be written is due again.
 func (u *usage) save() error {
+	u.saved, u.failed = u.now(), false
 	unsaved := false
 	for _, a := range u.links {
 		unsaved = unsaved || a.unsaved > 0
-		a.unsaved = 0
 	}
-	u.saved = u.now()
 	if !unsaved {
 		return nil
 	}
@@ -162,7 +168,11 @@ func (u *usage) save() error {
 		err = hostnet.ReplaceFile(u.path, append(data, '\n'))
 	}
 	if err != nil {
+		u.failed = true
 		return fmt.Errorf("usage of quotas: %w", err)
+	}
+	for _, a := range u.links {
+		a.unsaved = 0
 	}
 	return nil
 }

@@ -109,6 +109,78 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// TestUsageTravels: a period begins once, whichever time zones the laptop is in
+// when it is counted.
+func TestUsageTravels(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "u")
+	quota := config.LinkPolicy{Quota: 100e6, ResetDay: 1, AtQuota: "off"}
+	for _, stop := range []struct {
+		now  string
+		used uint64 // before 10 MB more
+	}{
+		{"2026-11-10T12:00:00+01:00", 0},
+		{"2026-11-11T12:00:00Z", 10e6},
+		{"2026-11-12T12:00:00-08:00", 20e6},
+		{"2026-11-13T12:00:00+09:00", 30e6},
+		{"2026-12-01T00:30:00+09:00", 0},    // December has begun there,
+		{"2026-11-30T08:00:00-08:00", 10e6}, // not yet here,
+		{"2026-12-01T00:30:00-08:00", 20e6}, // and here it does not begin again
+		{"2027-01-01T00:00:00-08:00", 0},
+	} {
+		now, err := time.Parse(time.RFC3339, stop.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := openUsage(path, (&calendar{now}).now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := u.account("wwan0", quota).Bytes; got != stop.used {
+			t.Errorf("%s: %d bytes used, want %d", stop.now, got, stop.used)
+		}
+		u.add("wwan0", quota, 10e6)
+		if err := u.save(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestUsageThatCannotBeWritten: it is tried again, also when nothing more is
+// used, and not at every look.
+func TestUsageThatCannotBeWritten(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "sub")
+	path := filepath.Join(folder, "u")
+	clock := &calendar{time.Date(2026, 11, 23, 10, 0, 0, 0, time.Local)}
+	quota := config.LinkPolicy{Quota: 100e6, ResetDay: 1, AtQuota: "off"}
+	u, err := openUsage(path, clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(folder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !u.add("wwan0", quota, 100e6) || !u.due() || u.save() == nil {
+		t.Fatal("not used up, not to be written, or written below a file")
+	}
+	clock.t = clock.t.Add(usagePause - 1)
+	if u.due() {
+		t.Error("to be written again at once")
+	}
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	clock.t = clock.t.Add(1)
+	if !u.due() {
+		t.Error("not to be written any more")
+	}
+	if err := u.save(); err != nil {
+		t.Fatal(err)
+	}
+	if u, err = openUsage(path, clock.now); err != nil || u.account("wwan0", quota).Bytes != 100e6 {
+		t.Errorf("%d bytes after a restart, %v", u.account("wwan0", quota).Bytes, err)
+	}
+}
+
 func TestUsageIsBounded(t *testing.T) {
 	clock := &calendar{time.Date(2026, 1, 1, 0, 0, 0, 0, time.Local)}
 	u, err := openUsage(filepath.Join(t.TempDir(), "u"), clock.now)
