@@ -8,6 +8,7 @@ import (
 
 	"github.com/multilink-vpn/multilink/core/engine"
 	"github.com/multilink-vpn/multilink/core/session"
+	"github.com/multilink-vpn/multilink/core/underlay"
 )
 
 func TestFindSocket(t *testing.T) {
@@ -61,6 +62,7 @@ func TestShowText(t *testing.T) {
 		Links: []engine.LinkStatus{{
 			Link:    session.Link{Name: "wlan0", State: "up", Role: "active", Remote: "192.0.2.1:5410", SRTT: 0.0201, Rate: 48.1e6, Loss: 0.005},
 			Address: "10.0.0.2:40000", Control: "up", LastError: "was down",
+			Underlay: underlay.Info{Mode: underlay.ModeFast, Reason: "no GSO"},
 		}},
 		Rejected: map[string]string{"docker0": "is a bridge"},
 		Counters: engine.Counters{"drop_auth": 3, "drop_replay": 0, "rx_packets": 9},
@@ -73,7 +75,7 @@ func TestShowText(t *testing.T) {
 		"client: multilink0\n", "state: up\n", "running: 1h1m1s, pid 7, version v1", "10.8.0.2/24, mtu 1400",
 		"scheduler wrr, reorder global", "5.00 MiB received, 100 B sent", "link: wlan0\n", "up (active), control up",
 		"10.0.0.2:40000 -> 192.0.2.1:5410", "rtt: 20.1 ms", "rate: 48.1 Mbit/s", "loss: 0.5 % sending",
-		"last error: was down", "not used: docker0: is a bridge", "dropped: drop_auth 3\n",
+		"last error: was down", "socket: fast: no GSO\n", "not used: docker0: is a bridge", "dropped: drop_auth 3\n",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, text.String())

@@ -96,6 +96,9 @@ func (p *printer) links(links []engine.LinkStatus) {
 		if l.Transport == "tcp" {
 			p.line("  transport", "tcp: UDP does not get through, the control connection carries the data")
 		}
+		if l.Underlay.Reason != "" {
+			p.line("  socket", "%s%s", l.Underlay.Mode, because(l.Underlay.Reason))
+		}
 		if l.PMTU > 0 {
 			p.line("  path mtu", "%d", l.PMTU)
 		}
