@@ -6,8 +6,7 @@ import (
 	"github.com/multilink-vpn/multilink/core"
 )
 
-// Cursor walks a packet segment by segment, so that a super-packet can wait
-// in a queue whole and leave in runs. An ordinary packet is its own only
+// Cursor walks a packet segment by segment. An ordinary packet is its own only
 // segment. The zero Cursor has nothing left.
 //
 // The cursor borrows the packet's bytes until its last segment was taken; it
@@ -45,9 +44,6 @@ func (c *Cursor) Init(p core.Packet) error {
 	}
 	return nil
 }
-
-// Segments is the number of segments of the whole packet.
-func (c *Cursor) Segments() int { return c.index + c.Left() }
 
 // Left is the number of segments not taken yet.
 func (c *Cursor) Left() int {

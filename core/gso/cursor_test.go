@@ -16,11 +16,11 @@ func cut(t interface{ Fatalf(string, ...any) }, p core.Packet) [][]byte {
 	if err := c.Init(p); err != nil {
 		t.Fatalf("Init: %v", err)
 	}
-	total := c.Segments()
+	total := c.Left()
 	var out [][]byte
 	for c.Left() > 0 {
-		if got := c.Segments(); got != total {
-			t.Fatalf("Segments changed from %d to %d", total, got)
+		if got := len(out) + c.Left(); got != total {
+			t.Fatalf("%d segments, then %d", total, got)
 		}
 		want := c.NextLen()
 		dst := make([]byte, want+16)

@@ -111,7 +111,9 @@ func (d *fastDevice) setUp(fd int, o Options, ladder []offload) (netlink.Link, e
 	if err != nil {
 		return nil, err
 	}
-	if netlink.LinkSetGSOMaxSegs(link, maxSegments) == nil {
+	if err := netlink.LinkSetGSOMaxSegs(link, maxSegments); err != nil {
+		d.lacks(fmt.Sprintf("no bound of %d segments on super-packets: %v", maxSegments, err))
+	} else {
 		d.info.MaxSegments = maxSegments
 	}
 	return link, nil
