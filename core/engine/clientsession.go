@@ -197,7 +197,8 @@ type clientCounters struct {
 	noSession, foreign, sessions, connects, failures, streamFull atomic.Uint64
 }
 
-// engineClientCounters is clientCounters at one moment.
+// engineClientCounters is clientCounters at one moment. A super-packet from the
+// TUN counts once.
 type engineClientCounters struct {
 	DropNoSession uint64 `json:"drop_no_session"`     // packet before the first session, or between two
 	DropForeign   uint64 `json:"drop_foreign_source"` // packet from an address that is not the tunnel's

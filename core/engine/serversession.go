@@ -143,7 +143,8 @@ type serverCounters struct {
 	sessions, joins                                                        atomic.Uint64
 }
 
-// engineServerCounters is serverCounters at one moment.
+// engineServerCounters is serverCounters at one moment. A super-packet from the
+// TUN counts once.
 type engineServerCounters struct {
 	DropSpoofed   uint64 `json:"drop_spoofed"`    // inner source is not the client's
 	DropIsolated  uint64 `json:"drop_isolated"`   // to another client, which is not allowed

@@ -296,8 +296,11 @@ func TestBadInnerPackets(t *testing.T) {
 	lies := numbered(0, 200)
 	lies[3]++
 	w.send(client, nil, []byte{0x45}, lies, make([]byte, 1500), numbered(0, 1450))
-	c := w.ends[client].s.Snapshot(w.now).Counters
-	if c.DropBadPacket != 4 || c.DropTooBig != 1 || c.TxPackets != 0 {
+	e, big := w.ends[client], superPacket(3)
+	big.Segment = 1400 // and headers: over the MTU
+	e.s.HandlePackets(w.now, []core.Packet{big}, &e.out)
+	c := e.s.Snapshot(w.now).Counters
+	if c.DropBadPacket != 4 || c.DropTooBig != 1+3 || c.TxPackets != 0 {
 		t.Errorf("%+v", c)
 	}
 }

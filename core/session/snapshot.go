@@ -63,7 +63,8 @@ type Link struct {
 	BlackHoles uint64 `json:"black_holes"`
 }
 
-// Counters count what a session did since it began; every drop has one.
+// Counters count what a session did since it began; every drop has one. Packets
+// are segments: a super-packet counts as many as it has.
 type Counters struct {
 	TxPackets     uint64 `json:"tx_packets"`
 	TxBytes       uint64 `json:"tx_bytes"`
@@ -80,7 +81,7 @@ type Counters struct {
 	PathChanges    uint64 `json:"path_changes"`
 
 	DropTooBig      uint64 `json:"drop_too_big"`      // inner packet over the MTU
-	DropBadPacket   uint64 `json:"drop_bad_packet"`   // not an IP packet
+	DropBadPacket   uint64 `json:"drop_bad_packet"`   // not an IP packet; a super-packet that cannot be cut counts once
 	DropQueueFull   uint64 `json:"drop_queue_full"`   // no room in the tunnel queue
 	DropQueueSignal uint64 `json:"drop_queue_signal"` // congestion signal of the queue
 	DropStranded    uint64 `json:"drop_stranded"`     // on its way when the last link went, no room to keep it
