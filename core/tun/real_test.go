@@ -2,9 +2,12 @@ package tun
 
 import (
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -206,5 +209,43 @@ func TestFastWriteAllocatesNothing(t *testing.T) {
 	}
 	if c := d.Counters(); c.WriteCalls == 0 || c.WritePackets/c.WriteCalls != 40 {
 		t.Errorf("40 segments were not joined to one: %+v", c)
+	}
+}
+
+func TestFastReadAllocatesNothing(t *testing.T) {
+	const each = 16
+	ns := nstest.New(t)
+	d := openIn(t, ns, Options{Name: "ml-test", Mode: ModeFast}, kernel{offloadLadder, noSteering})
+	ns.Up(t, "ml-test", addrA4+"/24")
+	var c *net.UDPConn
+	ns.Do(t, func() (err error) {
+		c, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addrB4+":9")))
+		return err
+	})
+	defer c.Close()
+	defer time.AfterFunc(nstest.Patience, func() { _ = d.Close() }).Stop()
+	payload := make([]byte, 1000)
+	q := d.Queues()[0]
+	var b Batch
+	round := func() {
+		for range each {
+			if _, err := c.Write(payload); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for got := 0; got < each; {
+			if err := q.Read(&b); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range b.Packets {
+				if len(p.Data) == 28+len(payload) { // not the kernel's own
+					got++
+				}
+			}
+		}
+	}
+	round()
+	if n := testing.AllocsPerRun(50, round); n != 0 {
+		t.Errorf("%v allocations for %d packets", n, each)
 	}
 }
