@@ -25,6 +25,7 @@ type Result struct {
 	// Noise says why the figures are doubtful, if they are.
 	Noise       []string    `json:"noise"`
 	Stolen      float64     `json:"stolen"` // share of processor time the hypervisor took
+	Busy        float64     `json:"busy"`   // the same in use while no tunnel was loaded, before or after
 	Environment Environment `json:"environment"`
 
 	options  Options
@@ -122,9 +123,9 @@ func (r *Result) add(tunnel, key string, value float64) {
 }
 
 // finish compares, and judges the machine.
-func (r *Result) finish(stolen float64) {
-	r.Stolen = stolen
-	r.Noise = append(r.Noise, noise(stolen, r.Values[referenceName])...)
+func (r *Result) finish(stolen, busy float64) {
+	r.Stolen, r.Busy = stolen, busy
+	r.Noise = append(r.Noise, noise(stolen, busy, r.Values[referenceName])...)
 	for _, c := range append(comparisons(), featureComparisons()...) {
 		of, against := r.Values[c.of][c.key], r.Values[c.against][c.key]
 		if len(of) == 0 || len(of) != len(against) {

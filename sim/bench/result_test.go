@@ -16,7 +16,7 @@ func measured(product, reference []float64) *Result {
 		r.add(productName, "tcp1-down.goodput", product[i])
 		r.add(referenceName, "tcp1-down.goodput", reference[i])
 	}
-	r.finish(0)
+	r.finish(0, 0)
 	return r
 }
 
@@ -42,7 +42,7 @@ func TestWhatFeaturesCost(t *testing.T) {
 			r.add(f.tunnelName(), "tcp4-up.goodput", 2e9+float64(i)*2e8)
 		}
 	}
-	r.finish(0)
+	r.finish(0, 0)
 	if len(r.Comparisons) != 4 {
 		t.Fatalf("%d comparisons, want one for each feature", len(r.Comparisons))
 	}
@@ -102,7 +102,7 @@ func TestAddedRoundTripIsADifference(t *testing.T) {
 	r := newResult(Options{Pairs: 1, Time: time.Second})
 	r.add(productName, "ping.ping", 0.0005)
 	r.add(bareName, "ping.ping", 0.0002)
-	r.finish(0)
+	r.finish(0, 0)
 	if len(r.Comparisons) != 1 || r.Comparisons[0].Median < 0.299 || r.Comparisons[0].Median > 0.301 {
 		t.Errorf("got %+v, want 0.3 ms added", r.Comparisons)
 	}
@@ -110,14 +110,27 @@ func TestAddedRoundTripIsADifference(t *testing.T) {
 
 func TestNoise(t *testing.T) {
 	calm := map[string][]float64{"x": {1, 1.2, 1.1}}
-	if got := noise(0.01, calm); len(got) != 0 {
+	if got := noise(0.01, 0.02, calm); len(got) != 0 {
 		t.Errorf("a calm machine is noisy: %v", got)
 	}
-	if got := noise(0.03, calm); len(got) != 1 || !strings.Contains(got[0], "hypervisor") {
+	if got := noise(0.03, 0, calm); len(got) != 1 || !strings.Contains(got[0], "hypervisor") {
 		t.Errorf("stolen time gives %v", got)
 	}
-	if got := noise(0, map[string][]float64{"x": {1, 2, 1}}); len(got) != 1 || !strings.Contains(got[0], "x of wireguard-go") {
+	if got := noise(0, 0.06, calm); len(got) != 1 || !strings.Contains(got[0], "6 % of the processor time was in use") {
+		t.Errorf("other work gives %v", got)
+	}
+	if got := noise(0, 0, map[string][]float64{"x": {1, 2, 1}}); len(got) != 1 || !strings.Contains(got[0], "x of wireguard-go") {
 		t.Errorf("drift gives %v", got)
+	}
+}
+
+func TestShareOfProcessorTime(t *testing.T) {
+	busy, stolen := processorTime{all: 300, busy: 120, stolen: 7}.share(processorTime{all: 100, busy: 100, stolen: 5})
+	if busy != 0.1 || stolen != 0.01 {
+		t.Errorf("%v busy and %v stolen of 200 ticks, want 0.1 and 0.01", busy, stolen)
+	}
+	if now := processors(); now.all <= now.busy || now.busy <= 0 {
+		t.Errorf("this machine: %+v", now)
 	}
 }
 

@@ -94,20 +94,37 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Profile != "" {
 		r.profiler = &profiler{over: o.OverSocket}
 	}
-	all, stolen := processors()
-	for pair := range o.Pairs {
-		for _, e := range list {
-			if err := r.pair(ctx, e, tunnels, pair); err != nil {
-				return nil, err
-			}
-		}
+	if err := r.measure(ctx, list, tunnels); err != nil {
+		return nil, err
 	}
-	allNow, stolenNow := processors()
-	r.finish((stolenNow - stolen) / max(1, allNow-all))
 	if r.profiler != nil {
 		return r, r.profiler.write(o.Profile)
 	}
 	return r, nil
+}
+
+// measure does all exercises and looks at the machine before, meanwhile and
+// after.
+func (r *Result) measure(ctx context.Context, list []exercise, tunnels []*tunnel) error {
+	busyBefore, err := atRest(ctx)
+	if err != nil {
+		return err
+	}
+	before := processors()
+	for pair := range r.options.Pairs {
+		for _, e := range list {
+			if err := r.pair(ctx, e, tunnels, pair); err != nil {
+				return err
+			}
+		}
+	}
+	_, stolen := processors().share(before)
+	busyAfter, err := atRest(ctx)
+	if err != nil {
+		return err
+	}
+	r.finish(stolen, max(busyBefore, busyAfter))
+	return nil
 }
 
 func chosen(o Options) ([]exercise, error) {
