@@ -35,9 +35,10 @@ test: lint unit e2e ## all that CI runs
 lint: go ## gofmt, vet, staticcheck, actionlint, go.mod
 	scripts/lint.sh
 
-unit: go ## unit tests with the race detector; failing links, over 100 seeds
+unit: go ## unit tests with the race detector; failing and bad links, over 100 seeds
 	go test -race -timeout 15m ./cmd/... ./core/... ./sim/...
-	go test -timeout 15m -run TestFailover ./sim/virtual -failover-seeds 100
+	go test -timeout 30m -run TestFailover ./sim/virtual -failover-seeds 100
+	go test -run 'TestPathShrinks|TestUDPBlockedO' ./core/session -moments 100
 
 e2e: build bin/wireguard-go ## the chosen scenarios with the real binaries (root)
 	E2E_TIMEOUT=$(E2E_TIMEOUT) scripts/e2e.sh --label-filter '!full'

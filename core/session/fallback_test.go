@@ -37,23 +37,27 @@ func (w *world) wantTransports(when string, want ...string) {
 // TestUDPBlockedOnTheOnlyLink: a few seconds without UDP, and the control
 // connection carries the data; when UDP comes back it does again.
 func TestUDPBlockedOnTheOnlyLink(t *testing.T) {
+	atMoments(func(after time.Duration) { udpBlocked(t, after) })
+}
+
+func udpBlocked(t *testing.T, after time.Duration) {
 	w := squeezed(t, 0, true)
 	w.stream(server, 2*mbit, 1400, 30*time.Second)
-	w.run(time.Second)
+	w.run(time.Second + after)
 	w.blockUDP(true, 0)
 	w.run(5 * time.Second)
-	w.wantTransports("blocked", "tcp up", "tcp up")
+	w.wantTransports("blocked after "+after.String(), "tcp up", "tcp up")
 	if gap := w.longestGap(client); gap > blockedAsked+time.Second {
-		t.Errorf("nothing came for %v", gap)
+		t.Errorf("blocked after %v: nothing came for %v", after, gap)
 	}
 	w.blockUDP(false, 0)
 	w.run(7 * time.Second)
-	w.wantTransports("free again", "udp up", "udp up")
+	w.wantTransports("free again after "+after.String(), "udp up", "udp up")
 	e := w.ends[client]
 	e.received, e.at = e.received[:0], e.at[:0]
 	w.run(5 * time.Second)
 	if gap := w.longestGap(client); gap > 100*time.Millisecond {
-		t.Errorf("nothing came for %v while UDP worked", gap)
+		t.Errorf("free again after %v: nothing came for %v while UDP worked", after, gap)
 	}
 	for i, e := range w.ends {
 		var told []string
@@ -75,22 +79,26 @@ func TestUDPBlockedOnTheOnlyLink(t *testing.T) {
 // told of, nor to send what does not arrive.
 func TestUDPBlockedOneWayOnTheOnlyLink(t *testing.T) {
 	for from := range 2 {
-		w := squeezed(t, 0, true)
-		w.stream(server, 2*mbit, 1400, 30*time.Second)
-		w.stream(client, 2*mbit, 1400, 30*time.Second)
-		w.run(time.Second)
-		w.ends[from].pipes[0].noUDP = true
-		w.run(6 * time.Second)
-		w.wantTransports("blocked one way", "tcp up", "tcp up")
-		for to := range 2 {
-			if gap := w.longestGap(to); gap > blockedAsked+time.Second {
-				t.Errorf("what end %d sends by UDP is lost: nothing came to end %d for %v", from, to, gap)
-			}
-		}
-		w.ends[from].pipes[0].noUDP = false
-		w.run(7 * time.Second)
-		w.wantTransports("free again", "udp up", "udp up")
+		atMoments(func(after time.Duration) { udpBlockedOneWay(t, from, after) })
 	}
+}
+
+func udpBlockedOneWay(t *testing.T, from int, after time.Duration) {
+	w := squeezed(t, 0, true)
+	w.stream(server, 2*mbit, 1400, 30*time.Second)
+	w.stream(client, 2*mbit, 1400, 30*time.Second)
+	w.run(time.Second + after)
+	w.ends[from].pipes[0].noUDP = true
+	w.run(6 * time.Second)
+	w.wantTransports("blocked one way after "+after.String(), "tcp up", "tcp up")
+	for to := range 2 {
+		if gap := w.longestGap(to); gap > blockedAsked+time.Second {
+			t.Errorf("what end %d sends by UDP is lost after %v: nothing came to end %d for %v", from, after, to, gap)
+		}
+	}
+	w.ends[from].pipes[0].noUDP = false
+	w.run(7 * time.Second)
+	w.wantTransports("free again after "+after.String(), "udp up", "udp up")
 }
 
 // TestUDPBlockedFromTheBeginning: a link that never had UDP comes up.

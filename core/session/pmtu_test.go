@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -89,25 +90,30 @@ func TestSmallPathsCarryEverything(t *testing.T) {
 func TestPathShrinks(t *testing.T) {
 	for _, mtu := range []int{1280, 1400} {
 		for _, alone := range []bool{true, false} {
-			w := squeezed(t, 0, alone)
-			n := w.stream(server, 8*mbit, 1400, 6*time.Second)
-			w.at(w.now.Add(2*time.Second), func() {
-				for _, e := range w.ends {
-					e.pipes[0].mtu = mtu
-				}
-			})
-			w.run(7 * time.Second)
-			lost, repeated := missing(w.ends[client], n)
-			gap := w.longestGap(client)
-			t.Logf("mtu %d, alone %v: gap %v, %d of %d lost", mtu, alone, gap, lost, n)
-			if gap > 500*time.Millisecond || lost > n/100 || repeated > 0 {
-				t.Errorf("mtu %d, alone %v: gap %v, %d of %d lost, %d repeated", mtu, alone, gap, lost, n, repeated)
-			}
-			v := w.ends[server].s.Snapshot(w.now).Links[0]
-			if v.PMTU != mtu || v.BlackHoles == 0 || v.State != "up" {
-				t.Errorf("mtu %d: found %d after %d black holes, link %s", mtu, v.PMTU, v.BlackHoles, v.State)
-			}
+			atMoments(func(after time.Duration) { pathShrinks(t, mtu, alone, after) })
 		}
+	}
+}
+
+func pathShrinks(t *testing.T, mtu int, alone bool, after time.Duration) {
+	w := squeezed(t, 0, alone)
+	n := w.stream(server, 8*mbit, 1400, 6*time.Second)
+	w.at(w.now.Add(2*time.Second+after), func() {
+		for _, e := range w.ends {
+			e.pipes[0].mtu = mtu
+		}
+	})
+	w.run(7 * time.Second)
+	lost, repeated := missing(w.ends[client], n)
+	gap := w.longestGap(client)
+	what := fmt.Sprintf("mtu %d, alone %v, after %v", mtu, alone, after)
+	t.Logf("%s: gap %v, %d of %d lost", what, gap, lost, n)
+	if gap > 500*time.Millisecond || lost > n/100 || repeated > 0 {
+		t.Errorf("%s: gap %v, %d of %d lost, %d repeated", what, gap, lost, n, repeated)
+	}
+	v := w.ends[server].s.Snapshot(w.now).Links[0]
+	if v.PMTU != mtu || v.BlackHoles == 0 || v.State != "up" {
+		t.Errorf("%s: found %d after %d black holes, link %s", what, v.PMTU, v.BlackHoles, v.State)
 	}
 }
 

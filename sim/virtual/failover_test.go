@@ -24,8 +24,8 @@ type failover struct {
 	name string
 	set  []string // makes it shorter
 	odd  []string // what every other run has besides
-	// median bounds the median over the seeds of what measure names; the
-	// scenario's own expectations bound each run.
+	// median bounds the median over the seeds of what measure names, if it names
+	// something; the scenario's own expectations bound each run.
 	measure string
 	median  float64
 }
@@ -53,6 +53,25 @@ var (
 	halfMinute = []string{"duration=37s", "links.0.both.rate=10mbit", "timeline.0.at=3s", "timeline.1.at=33s"}
 )
 
+// A link that flaps beside a steady one: the download needs time to forget the
+// first falls.
+var (
+	flapping = []string{
+		"duration=30s", "links.0.both.rate=5mbit", "links.1.both.rate=5mbit", "timeline.0.until=28s", "timeline.1.until=28s",
+	}
+	flappingSwapped = []string{"links.0.both={rate: 5mbit, delay: 20ms, jitter: 4ms}", "links.1.both={rate: 5mbit, delay: 10ms, jitter: 2ms}"}
+)
+
+// A bad link beside a good one, as bad in both directions, and not.
+var (
+	companion     = []string{"duration=9s", "links.0.both.rate=5mbit", "links.1.both.rate=5mbit"}
+	companionWays = []string{"duration=9s", "links.0.both.rate=5mbit", "links.1.down.rate=5mbit", "links.1.up.rate=5mbit"}
+	companionSlow = slices.Concat(companion, jitter)
+)
+
+// narrow is a link that is alone and carries no full packets.
+var narrow = slices.Concat([]string{"links.0.both.rate=5mbit"}, jitter)
+
 var failovers = []failover{
 	{"silent-link-down", short, swapped, "dl.stall", 0.2},
 	{"silent-link-up", short, swapped, "ul.stall", 0.2},
@@ -71,20 +90,35 @@ var failovers = []failover{
 	{"wifi-change", alone, jitter, "dl.stall", 0.3},
 	{"no-link-for-a-minute", minute, jitter, "dl.stall", 60.5},
 	{"other-link-later", halfMinute, jitter, "ul.stall", 30.5},
+	{"nat-rebinding", nil, jitter, "", 0},
+	{"flapping-link", flapping, flappingSwapped, "", 0},
+	{"flapping-carrier", flapping, flappingSwapped, "", 0},
+	{"companion-loss-1", companion, nil, "", 0},
+	{"companion-loss-5", companion, nil, "", 0},
+	{"companion-loss-20", companion, nil, "", 0},
+	{"companion-loss-50", companion, nil, "", 0},
+	{"companion-loss-50-down", companionWays, nil, "", 0},
+	{"companion-loss-50-up", companionWays, nil, "", 0},
+	{"companion-slow", companionSlow, nil, "", 0},
+	{"mtu-1280-alone", narrow, nil, "", 0},
+	{"mtu-1400-alone", narrow, nil, "", 0},
 }
 
 // calls is a shorter call.
 var calls = []string{"duration=15s"}
 
-// TestFailover holds what the scenarios of failing links expect over many
-// moments at which the link fails. In every other run there is jitter, and the
-// link that fails is the one with the longer delay.
+// TestFailover holds what the scenarios of failing and of bad links expect over
+// many seeds and moments at which the link fails. In every other run there is
+// jitter, and the link that fails is the one with the longer delay.
 func TestFailover(t *testing.T) {
 	for _, f := range failovers {
 		t.Run(f.name, func(t *testing.T) {
 			var found []float64
 			for seed := range *failoverSeeds {
 				found = append(found, f.run(t, seed))
+			}
+			if f.measure == "" {
+				return
 			}
 			slices.Sort(found)
 			median := found[len(found)/2]
@@ -125,7 +159,7 @@ func (f failover) run(t *testing.T, seed int) float64 {
 	}
 	for _, e := range r.Expectations {
 		if !e.OK {
-			t.Errorf("seed %d, at %v: %s: %s", seed+1, sc.Timeline[0].At, e.Expr, e.Sides())
+			t.Errorf("seed %d, moved by %v: %s: %s", seed+1, shift, e.Expr, e.Sides())
 		}
 	}
 	v, ok := at(r.Measurements, f.measure).(float64)
