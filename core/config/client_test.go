@@ -81,8 +81,8 @@ func TestClientDefaults(t *testing.T) {
 	}
 }
 
-func TestClientWithEverything(t *testing.T) {
-	got, _, err := config.ParseClient("client.toml", []byte(clientHead+`
+// everyClientKey sets all that clientHead does not, each to another value than its default.
+const everyClientKey = `
 scheduler = {up = "redundant", down = "minrtt"}
 reorder = "none"
 rate_control = false
@@ -126,7 +126,10 @@ listen = ":9410"
 [log]
 level = "debug"
 format = "json"
-`))
+`
+
+func TestClientWithEverything(t *testing.T) {
+	got, _, err := config.ParseClient("client.toml", []byte(clientHead+everyClientKey))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,20 +45,7 @@ func TestQoSRulesReachTheServer(t *testing.T) {
 	add(qos.Text{Port: "443", Priority: 1}, 0)
 	add(qos.Text{Protocol: "icmp", Latency: "low"}, 1)
 	eventually(t, "both rules are at the server", func() bool { return server.followed() == 2 })
-	for _, c := range []struct {
-		change QoSChange
-		want   string
-	}{
-		{QoSChange{Add: &qos.Text{Port: "443", Protocol: "tcp", Priority: 2}}, "rule 3: can never match: rule 2"},
-		{QoSChange{Add: &qos.Text{}}, "rule 3: priority: is missing"},
-		{QoSChange{Add: &qos.Text{Priority: 1}, At: 4}, "there is no place 4 for a rule: must be 1..3"},
-		{QoSChange{Add: &qos.Text{Priority: 1}, Remove: 1}, "one at a time"},
-		{QoSChange{Remove: 3}, "there is no rule 3: there are 2"},
-	} {
-		if _, err := change(c.change); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: %v, want %q", c.change, err, c.want)
-		}
-	}
+	client.refusesChanges()
 	got, err := change(QoSChange{Remove: 1})
 	if err != nil || len(got.List) != 1 || got.List[0].Port != "443" || got.Mode != config.QoSQueue {
 		t.Errorf("after a removal: %+v, %v", got, err)
@@ -88,6 +75,25 @@ func TestQoSRulesReachTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "it is off", func() bool { return client.Status().Session.QoS.Mode == config.QoSOff && server.followed() == 0 })
+}
+
+// refusesChanges asks a client that has two rules for changes that cannot be.
+func (c *testClient) refusesChanges() {
+	c.t.Helper()
+	for _, refused := range []struct {
+		change QoSChange
+		want   string
+	}{
+		{QoSChange{Add: &qos.Text{Port: "443", Protocol: "tcp", Priority: 2}}, "rule 3: can never match: rule 2"},
+		{QoSChange{Add: &qos.Text{}}, "rule 3: priority: is missing"},
+		{QoSChange{Add: &qos.Text{Priority: 1}, At: 4}, "there is no place 4 for a rule: must be 1..3"},
+		{QoSChange{Add: &qos.Text{Priority: 1}, Remove: 1}, "one at a time"},
+		{QoSChange{Remove: 3}, "there is no rule 3: there are 2"},
+	} {
+		if _, err := c.c.changeQoS(refused.change); err == nil || !strings.Contains(err.Error(), refused.want) {
+			c.t.Errorf("%+v: %v, want %q", refused.change, err, refused.want)
+		}
+	}
 }
 
 // TestQoSOfTheConfiguration: a new session begins with the rules of the file.

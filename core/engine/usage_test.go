@@ -42,19 +42,27 @@ type calendar struct{ t time.Time }
 
 func (c *calendar) now() time.Time { return c.t }
 
-func TestUsage(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "sub", "tun.usage.json")
-	clock := &calendar{time.Date(2026, 11, 23, 10, 0, 0, 0, time.Local)}
-	quota := config.LinkPolicy{Quota: 100e6, ResetDay: 1, AtQuota: "off"}
-	open := func() *usage {
-		u, err := openUsage(path, clock.now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return u
-	}
-	used := func(u *usage) uint64 { return u.account("wwan0", quota).Bytes }
+// november is a day in the middle of a month.
+func november() *calendar {
+	return &calendar{time.Date(2026, 11, 23, 10, 0, 0, 0, time.Local)}
+}
 
+var quota100MB = config.LinkPolicy{Quota: 100e6, ResetDay: 1, AtQuota: "off"}
+
+func mustUsage(t *testing.T, path string, clock *calendar) *usage {
+	t.Helper()
+	u, err := openUsage(path, clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// TestUsageSurvivesRestart: what was used is written when that is worth it, and read
+// again.
+func TestUsageSurvivesRestart(t *testing.T) {
+	path, clock, quota := filepath.Join(t.TempDir(), "sub", "tun.usage.json"), november(), quota100MB
+	open := func() *usage { return mustUsage(t, path, clock) }
 	u := open()
 	if u.add("wwan0", quota, 60e6) {
 		t.Error("used up at 60 of 100 MB")
@@ -80,12 +88,18 @@ func TestUsage(t *testing.T) {
 	if err := u.save(); err != nil {
 		t.Fatal(err)
 	}
-	if used(open()) != 100e6 {
-		t.Errorf("%d bytes after a restart", used(open()))
+	if got := open().account("wwan0", quota).Bytes; got != 100e6 {
+		t.Errorf("%d bytes after a restart", got)
 	}
+}
 
-	// A clock that is wrong for a while costs nothing but time, a new month
-	// begins at zero, and another day to begin on changes nothing at once.
+// TestUsageOverPeriods: a clock that is wrong for a while costs nothing but time, a
+// new month begins at zero, and another day to begin on changes nothing at once.
+func TestUsageOverPeriods(t *testing.T) {
+	clock, quota := november(), quota100MB
+	u := mustUsage(t, filepath.Join(t.TempDir(), "u"), clock)
+	used := func(u *usage) uint64 { return u.account("wwan0", quota).Bytes }
+	u.add("wwan0", quota, 100e6)
 	clock.t = clock.t.AddDate(-1, 0, 0)
 	if got := used(u); got != 100e6 {
 		t.Errorf("%d bytes after the clock was set back", got)

@@ -14,76 +14,34 @@ func usableInterface(name string) Interface {
 	}
 }
 
-func TestSelect(t *testing.T) {
-	with := func(name string, change func(*Interface)) Interface {
-		i := usableInterface(name)
-		change(&i)
-		return i
-	}
-	kind := func(name, kind string) Interface { return with(name, func(i *Interface) { i.Kind = kind }) }
-	veth := func(name string, change func(*Interface)) Interface {
-		return with(name, func(i *Interface) {
-			i.Kind, i.PeerElsewhere = "veth", true
-			change(i)
-		})
-	}
-	same := func(*Interface) {}
-	tests := []struct {
-		name   string
-		in     Interface
-		filter Filter
-		reason string // part of it; empty when usable
-	}{
-		{"hardware", usableInterface("eth0"), Filter{}, ""},
-		{"IPv6 only", with("eth0", func(i *Interface) {
-			i.Addrs4, i.HasRoute4 = nil, false
-			i.Addrs6, i.HasRoute6 = []netip.Addr{netip.MustParseAddr("2001:db8::2")}, true
-		}), Filter{}, ""},
-		{"VLAN", kind("eth0.5", "vlan"), Filter{}, ""},
-		{"parent of a VLAN", usableInterface("eth0"), Filter{}, ""},
-		{"PPP", kind("ppp0", "ppp"), Filter{}, ""},
-		{"modem", kind("wwan0", "wwan"), Filter{}, ""},
-		{"bond", kind("bond0", "bond"), Filter{}, ""},
-		{"container's own interface", veth("eth0", same), Filter{}, ""},
-		{"testbed's interface", veth("wlan0", same), Filter{}, ""},
-		{"veth pair in this namespace", veth("veth0", func(i *Interface) { i.PeerElsewhere = false }), Filter{}, ""},
+// with is a usable interface after a change.
+func with(name string, change func(*Interface)) Interface {
+	i := usableInterface(name)
+	change(&i)
+	return i
+}
 
-		{"loopback", kind("lo", "loopback"), Filter{}, "loopback"},
-		{"TUN", kind("tun0", "tun"), Filter{}, "TUN"},
-		{"WireGuard", kind("wg0", "wireguard"), Filter{}, "WireGuard"},
-		{"bridge by kind", kind("lan", "bridge"), Filter{}, "bridge"},
-		{"bridge by name", kind("br-1234567890ab", "bridge"), Filter{}, "bridge"},
-		{"dummy", kind("dummy0", "dummy"), Filter{}, "dummy"},
-		{"ifb", kind("ifb0", "ifb"), Filter{}, "intermediate"},
-		{"VXLAN", kind("flannel.1", "vxlan"), Filter{}, "tunnel"},
-		{"docker by name", usableInterface("docker0"), Filter{}, "container"},
-		{"libvirt by name", usableInterface("virbr0-nic"), Filter{}, "container"},
-		{"calico by name", veth("cali1234", same), Filter{}, "container"},
-		{"end of a container's pair", veth("veth12ab34c", same), Filter{}, "container"},
-		{"member of a bridge", veth("wlan0", func(i *Interface) { i.Master, i.MasterKind = "docker0", "bridge" }), Filter{}, "member of docker0"},
-		{"member of a bond", with("eth0", func(i *Interface) { i.Master, i.MasterKind = "bond0", "bond" }), Filter{}, "member of bond0"},
-		{"member of a routing domain", with("eth0", func(i *Interface) { i.Master, i.MasterKind = "blue", "vrf" }), Filter{}, ""},
+func ofKind(name, kind string) Interface { return with(name, func(i *Interface) { i.Kind = kind }) }
 
-		{"down", with("eth0", func(i *Interface) { i.Up = false }), Filter{}, "down"},
-		{"no carrier", with("eth0", func(i *Interface) { i.Carrier = false }), Filter{}, "carrier"},
-		{"no address", with("eth0", func(i *Interface) { i.Addrs4 = nil }), Filter{}, "address"},
-		{"no route", with("eth0", func(i *Interface) { i.HasRoute4 = false }), Filter{}, "route"},
-		{"address and route of different families", with("eth0", func(i *Interface) {
-			i.HasRoute4, i.HasRoute6 = false, true
-		}), Filter{}, "route"},
+// veth is an interface whose other end is in another namespace, after a change.
+func veth(name string, change func(*Interface)) Interface {
+	return with(name, func(i *Interface) {
+		i.Kind, i.PeerElsewhere = "veth", true
+		change(i)
+	})
+}
 
-		{"allowed", usableInterface("eth0"), Filter{Allow: []string{"wlan*", "eth?"}}, ""},
-		{"allowed bridge", kind("br0", "bridge"), Filter{Allow: []string{"br0"}}, ""},
-		{"allowed docker name", usableInterface("docker0"), Filter{Allow: []string{"docker*"}}, ""},
-		{"allowed without a route", with("eth0", func(i *Interface) { i.HasRoute4 = false }), Filter{Allow: []string{"eth0"}}, ""},
-		{"allowed but down", with("eth0", func(i *Interface) { i.Up = false }), Filter{Allow: []string{"eth0"}}, "down"},
-		{"allowed without an address", with("eth0", func(i *Interface) { i.Addrs4 = nil }), Filter{Allow: []string{"eth0"}}, "address"},
-		{"not allowed", usableInterface("eth0"), Filter{Allow: []string{"wlan*"}}, "allow list"},
-		{"denied", usableInterface("eth0"), Filter{Deny: []string{"eth*"}}, `"eth*"`},
-		{"denied and allowed", usableInterface("eth0"), Filter{Allow: []string{"eth0"}, Deny: []string{"eth0"}}, "denied"},
-		{"the tunnel", kind("ml0", "tun"), Filter{Allow: []string{"*"}, Exclude: []string{"ml0"}}, "tunnel itself"},
-		{"a pattern with a mistake", usableInterface("eth0"), Filter{Deny: []string{"eth["}}, ""},
-	}
+func asItIs(*Interface) {}
+
+type selection struct {
+	name   string
+	in     Interface
+	filter Filter
+	reason string // part of it; empty when usable
+}
+
+func checkSelect(t *testing.T, tests []selection) {
+	t.Helper()
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			usable, rejected := Select([]Interface{test.in}, test.filter)
@@ -96,6 +54,72 @@ func TestSelect(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSelectTakesUplinks(t *testing.T) {
+	checkSelect(t, []selection{
+		{"hardware", usableInterface("eth0"), Filter{}, ""},
+		{"IPv6 only", with("eth0", func(i *Interface) {
+			i.Addrs4, i.HasRoute4 = nil, false
+			i.Addrs6, i.HasRoute6 = []netip.Addr{netip.MustParseAddr("2001:db8::2")}, true
+		}), Filter{}, ""},
+		{"VLAN", ofKind("eth0.5", "vlan"), Filter{}, ""},
+		{"parent of a VLAN", usableInterface("eth0"), Filter{}, ""},
+		{"PPP", ofKind("ppp0", "ppp"), Filter{}, ""},
+		{"modem", ofKind("wwan0", "wwan"), Filter{}, ""},
+		{"bond", ofKind("bond0", "bond"), Filter{}, ""},
+		{"container's own interface", veth("eth0", asItIs), Filter{}, ""},
+		{"testbed's interface", veth("wlan0", asItIs), Filter{}, ""},
+		{"veth pair in this namespace", veth("veth0", func(i *Interface) { i.PeerElsewhere = false }), Filter{}, ""},
+	})
+}
+
+func TestSelectRejectsByKind(t *testing.T) {
+	checkSelect(t, []selection{
+		{"loopback", ofKind("lo", "loopback"), Filter{}, "loopback"},
+		{"TUN", ofKind("tun0", "tun"), Filter{}, "TUN"},
+		{"WireGuard", ofKind("wg0", "wireguard"), Filter{}, "WireGuard"},
+		{"bridge by kind", ofKind("lan", "bridge"), Filter{}, "bridge"},
+		{"bridge by name", ofKind("br-1234567890ab", "bridge"), Filter{}, "bridge"},
+		{"dummy", ofKind("dummy0", "dummy"), Filter{}, "dummy"},
+		{"ifb", ofKind("ifb0", "ifb"), Filter{}, "intermediate"},
+		{"VXLAN", ofKind("flannel.1", "vxlan"), Filter{}, "tunnel"},
+		{"docker by name", usableInterface("docker0"), Filter{}, "container"},
+		{"libvirt by name", usableInterface("virbr0-nic"), Filter{}, "container"},
+		{"calico by name", veth("cali1234", asItIs), Filter{}, "container"},
+		{"end of a container's pair", veth("veth12ab34c", asItIs), Filter{}, "container"},
+		{"member of a bridge", veth("wlan0", func(i *Interface) { i.Master, i.MasterKind = "docker0", "bridge" }), Filter{}, "member of docker0"},
+		{"member of a bond", with("eth0", func(i *Interface) { i.Master, i.MasterKind = "bond0", "bond" }), Filter{}, "member of bond0"},
+		{"member of a routing domain", with("eth0", func(i *Interface) { i.Master, i.MasterKind = "blue", "vrf" }), Filter{}, ""},
+	})
+}
+
+func TestSelectRejectsWhatCannotCarry(t *testing.T) {
+	checkSelect(t, []selection{
+		{"down", with("eth0", func(i *Interface) { i.Up = false }), Filter{}, "down"},
+		{"no carrier", with("eth0", func(i *Interface) { i.Carrier = false }), Filter{}, "carrier"},
+		{"no address", with("eth0", func(i *Interface) { i.Addrs4 = nil }), Filter{}, "address"},
+		{"no route", with("eth0", func(i *Interface) { i.HasRoute4 = false }), Filter{}, "route"},
+		{"address and route of different families", with("eth0", func(i *Interface) {
+			i.HasRoute4, i.HasRoute6 = false, true
+		}), Filter{}, "route"},
+	})
+}
+
+func TestSelectByFilter(t *testing.T) {
+	checkSelect(t, []selection{
+		{"allowed", usableInterface("eth0"), Filter{Allow: []string{"wlan*", "eth?"}}, ""},
+		{"allowed bridge", ofKind("br0", "bridge"), Filter{Allow: []string{"br0"}}, ""},
+		{"allowed docker name", usableInterface("docker0"), Filter{Allow: []string{"docker*"}}, ""},
+		{"allowed without a route", with("eth0", func(i *Interface) { i.HasRoute4 = false }), Filter{Allow: []string{"eth0"}}, ""},
+		{"allowed but down", with("eth0", func(i *Interface) { i.Up = false }), Filter{Allow: []string{"eth0"}}, "down"},
+		{"allowed without an address", with("eth0", func(i *Interface) { i.Addrs4 = nil }), Filter{Allow: []string{"eth0"}}, "address"},
+		{"not allowed", usableInterface("eth0"), Filter{Allow: []string{"wlan*"}}, "allow list"},
+		{"denied", usableInterface("eth0"), Filter{Deny: []string{"eth*"}}, `"eth*"`},
+		{"denied and allowed", usableInterface("eth0"), Filter{Allow: []string{"eth0"}, Deny: []string{"eth0"}}, "denied"},
+		{"the tunnel", ofKind("ml0", "tun"), Filter{Allow: []string{"*"}, Exclude: []string{"ml0"}}, "tunnel itself"},
+		{"a pattern with a mistake", usableInterface("eth0"), Filter{Deny: []string{"eth["}}, ""},
+	})
 }
 
 func TestSelectKeepsTheOrder(t *testing.T) {

@@ -108,12 +108,16 @@ func TestMatch(t *testing.T) {
 	if hits := r.Hits(); hits[0] == 0 || hits[5] == 0 {
 		t.Errorf("hits %v", hits)
 	}
+}
+
+// TestNoRules: without rules nothing is matched, and only priorities rank.
+func TestNoRules(t *testing.T) {
 	for _, none := range []*Rules{nil, New(nil)} {
 		if none.Match(ip("192.0.2.1", 443, 6, 0), Up).Priority != Lowest || none.Ranks() || none.Len() != 0 {
 			t.Error("no rules want something")
 		}
 	}
-	if !r.Ranks() || mustNew(t, Text{Latency: Low}).Ranks() {
+	if !mustNew(t, Text{Port: "443", Priority: 1}).Ranks() || mustNew(t, Text{Latency: Low}).Ranks() {
 		t.Error("Ranks is wrong")
 	}
 }

@@ -55,73 +55,92 @@ func TestUnorderedBucket(t *testing.T) {
 	}
 }
 
+// model is a queue beside the lists that it must be the same as, by bucket.
+type model struct {
+	t       *rapid.T
+	q       *Queue
+	pool    *packet.Pool
+	buckets map[uint8][]*packet.Packet
+	next    map[uint8]uint16 // sequence of a bucket
+
+	packets, bytes int
+	sequence       uint32
+}
+
+// push offers a packet, of low latency now and then.
+func (m *model) push() {
+	p := packetOf(m.pool, rapid.IntRange(1, 1400).Draw(m.t, "size"), rapid.Uint32Max(5).Draw(m.t, "flow"))
+	if rapid.IntRange(0, 9).Draw(m.t, "low latency") == 0 {
+		p.Header.Flags = wire.LowLatency
+	}
+	if m.q.Push(1, p, Conditions{}) != Accepted {
+		m.t.Fatal("not accepted")
+	}
+	b := p.Header.Bucket
+	if p.Header.BucketSequence != m.next[b] {
+		m.t.Fatalf("bucket sequence %d, want %d", p.Header.BucketSequence, m.next[b])
+	}
+	m.next[b]++
+	m.buckets[b] = append(m.buckets[b], p)
+	m.packets++
+	m.bytes += len(p.Data)
+}
+
+// took checks that p, which the queue gave, is the i-th of a bucket.
+func (m *model) took(p *packet.Packet, b uint8, i int) {
+	list := m.buckets[b]
+	if p != list[i] || p.Header.Sequence != m.sequence {
+		m.t.Fatalf("another packet, or sequence %d and not %d", p.Header.Sequence, m.sequence)
+	}
+	m.sequence++
+	m.packets--
+	m.bytes -= len(p.Data)
+	m.buckets[b] = append(list[:i:i], list[i+1:]...)
+	p.Release()
+}
+
+// take takes any packet of the bucket whose turn it is.
+func (m *model) take() {
+	b := m.q.At(0).Bucket
+	list := m.buckets[b]
+	if m.q.Len() != len(list) {
+		m.t.Fatalf("%d packets of bucket %d, want %d", m.q.Len(), b, len(list))
+	}
+	for i, p := range list {
+		if m.q.At(i).Sequence != p.Header.BucketSequence {
+			m.t.Fatalf("packet %d is another", i)
+		}
+	}
+	i := m.q.Find(rapid.IntRange(0, 1<<21).Draw(m.t, "offset"))
+	p, _ := m.q.Take(i)
+	m.took(p, b, i)
+}
+
 // TestTakeModel: whatever is taken from wherever, the packets of a bucket keep
 // their order and numbers, the session's numbers have no holes where packets
 // leave, and counts are right.
 func TestTakeModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q, o := New(1<<20), packet.NewPool(2000)
-		model := map[uint8][]*packet.Packet{}
-		next := map[uint8]uint16{}
-		packets, bytes := 0, 0
-		var sequence uint32
+		m := &model{
+			t: t, q: New(1 << 20), pool: packet.NewPool(2000),
+			buckets: map[uint8][]*packet.Packet{}, next: map[uint8]uint16{},
+		}
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
 			switch k := rapid.IntRange(0, 5).Draw(t, "step"); {
-			case packets == 0 || k > 2:
-				p := packetOf(o, rapid.IntRange(1, 1400).Draw(t, "size"), rapid.Uint32Max(5).Draw(t, "flow"))
-				if rapid.IntRange(0, 9).Draw(t, "low latency") == 0 {
-					p.Header.Flags = wire.LowLatency
-				}
-				if q.Push(1, p, Conditions{}) != Accepted {
-					t.Fatal("not accepted")
-				}
-				b := p.Header.Bucket
-				if p.Header.BucketSequence != next[b] {
-					t.Fatalf("bucket sequence %d, want %d", p.Header.BucketSequence, next[b])
-				}
-				next[b]++
-				model[b] = append(model[b], p)
-				packets++
-				bytes += len(p.Data)
-			case q.Urgent() != len(model[wire.Unordered]):
-				t.Fatalf("%d urgent, want %d", q.Urgent(), len(model[wire.Unordered]))
+			case m.packets == 0 || k > 2:
+				m.push()
+			case m.q.Urgent() != len(m.buckets[wire.Unordered]):
+				t.Fatalf("%d urgent, want %d", m.q.Urgent(), len(m.buckets[wire.Unordered]))
 			case k == 0:
-				q.Pass()
-			case q.Urgent() > 0 && (k == 1 || !q.Waiting()):
-				m, p := model[wire.Unordered], q.TakeUrgent()
-				if p != m[0] || p.Header.Sequence != sequence {
-					t.Fatalf("another packet, or sequence %d and not %d", p.Header.Sequence, sequence)
-				}
-				sequence++
-				packets--
-				bytes -= len(p.Data)
-				model[wire.Unordered] = m[1:]
-				p.Release()
+				m.q.Pass()
+			case m.q.Urgent() > 0 && (k == 1 || !m.q.Waiting()):
+				m.took(m.q.TakeUrgent(), wire.Unordered, 0)
 			default:
-				b := q.At(0).Bucket
-				m := model[b]
-				if q.Len() != len(m) {
-					t.Fatalf("%d packets of bucket %d, want %d", q.Len(), b, len(m))
-				}
-				for i, p := range m {
-					if q.At(i).Sequence != p.Header.BucketSequence {
-						t.Fatalf("packet %d is another", i)
-					}
-				}
-				i := q.Find(rapid.IntRange(0, 1<<21).Draw(t, "offset"))
-				p, _ := q.Take(i)
-				if p != m[i] || p.Header.Sequence != sequence {
-					t.Fatalf("another packet, or sequence %d and not %d", p.Header.Sequence, sequence)
-				}
-				sequence++
-				packets--
-				bytes -= len(p.Data)
-				model[b] = append(m[:i:i], m[i+1:]...)
-				p.Release()
+				m.take()
 			}
 		}
-		if q.Empty() != (packets == 0) || q.Total() != bytes || o.Live() != packets {
-			t.Fatalf("%d bytes, %d live; want %d, %d", q.Total(), o.Live(), bytes, packets)
+		if m.q.Empty() != (m.packets == 0) || m.q.Total() != m.bytes || m.pool.Live() != m.packets {
+			t.Fatalf("%d bytes, %d live; want %d, %d", m.q.Total(), m.pool.Live(), m.bytes, m.packets)
 		}
 	})
 }

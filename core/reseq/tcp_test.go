@@ -2,13 +2,9 @@ package reseq
 
 import (
 	"encoding/binary"
-	"fmt"
-	"maps"
 	"slices"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/multilink-vpn/multilink/core"
 	"github.com/multilink-vpn/multilink/core/packet"
@@ -80,52 +76,36 @@ func (s *tcpSink) Deliver(p core.Packet, held *packet.Packet) {
 	}
 }
 
-func TestTCP(t *testing.T) {
-	const s = 0xffffff00 // so that sequence numbers wrap
-	data := func(at, n uint32) tcpPacket {
-		return tcpPacket{port: 1, seq: s + at, size: int(n), flags: flagACK}
-	}
-	with := func(flags byte, p tcpPacket) tcpPacket {
-		p.flags = flags
-		return p
-	}
-	of := func(port uint16, p tcpPacket) tcpPacket {
-		p.port = port
-		return p
-	}
-	syn := with(flagSYN, data(0, 0))
-	for _, c := range []struct {
-		name string
-		push []tcpPacket
-		want []uint32 // numbers from 0, before the timeout
-		late []uint32 // after it
-	}{
-		{"in order", []tcpPacket{syn, data(1, 100), data(101, 400), data(501, 100)}, []uint32{0, 1, 2, 3}, nil},
-		{"swapped", []tcpPacket{syn, data(101, 400), data(1, 100), data(501, 100)}, []uint32{0, 2, 1, 3}, nil},
-		{"without its SYN", []tcpPacket{data(1, 100), data(201, 100), data(101, 100)}, []uint32{0, 2, 1}, nil},
-		{"gap", []tcpPacket{syn, data(101, 100), data(201, 100)}, []uint32{0}, []uint32{1, 2}},
-		{"two gaps", []tcpPacket{syn, data(101, 100), data(301, 100)}, []uint32{0}, []uint32{1, 2}},
-		{"other streams do not wait", []tcpPacket{syn, data(101, 100), of(2, data(0, 9)), of(2, data(9, 9))}, []uint32{0, 2, 3}, []uint32{1}},
-		{"sent again, before what is due", []tcpPacket{syn, data(1, 100), data(1, 100), data(301, 100), data(51, 20)}, []uint32{0, 1, 2, 4}, []uint32{3}},
-		{"sent again with more", []tcpPacket{syn, data(1, 100), data(201, 100), data(51, 150)}, []uint32{0, 1, 3, 2}, nil},
-		{"sent again while waiting", []tcpPacket{syn, data(101, 100), data(101, 100), data(1, 100)}, []uint32{0, 3, 1, 2}, nil},
-		{"a hole filled by sending again", []tcpPacket{syn, data(1, 100), data(201, 100), data(301, 100), data(101, 100)}, []uint32{0, 1, 4, 2, 3}, nil},
-		{"late after the timeout", []tcpPacket{syn, data(101, 100)}, []uint32{0}, []uint32{1}},
-		{"pure acknowledgements", []tcpPacket{data(0, 0), data(0, 0), data(0, 0)}, []uint32{0, 1, 2}, nil},
-		{"one does not overtake data", []tcpPacket{syn, data(101, 0), data(1, 100), data(101, 0)}, []uint32{0, 2, 1, 3}, nil},
-		{"an old one passes", []tcpPacket{syn, data(1, 100), data(1, 0), data(301, 100), data(50, 0)}, []uint32{0, 1, 2, 4}, []uint32{3}},
-		{"keep-alive", []tcpPacket{syn, data(1, 100), data(100, 0), data(100, 1)}, []uint32{0, 1, 2, 3}, nil},
-		{"SYN again", []tcpPacket{syn, syn, data(1, 100), syn, data(101, 9)}, []uint32{0, 1, 2, 3, 4}, nil},
-		{"SYN with data", []tcpPacket{with(flagSYN, data(0, 100)), data(101, 100)}, []uint32{0, 1}, nil},
-		{"a new connection on the ports", []tcpPacket{syn, data(101, 100), with(flagSYN, data(9000, 0)), data(9001, 5)}, []uint32{0, 1, 2, 3}, nil},
-		{"one of which only data is seen", []tcpPacket{syn, data(101, 100), data(1<<31, 100), data(1<<31+100, 100)}, []uint32{0, 1, 2, 3}, nil},
-		{"FIN in order", []tcpPacket{syn, with(flagFIN|flagACK, data(101, 10)), data(112, 0), data(1, 100)}, []uint32{0, 3, 1, 2}, nil},
-		{"RST after data", []tcpPacket{syn, with(flagRST, data(101, 0)), data(1, 100)}, []uint32{0, 2, 1}, nil},
-		{"RST lets go", []tcpPacket{syn, with(flagRST, data(1, 0)), data(101, 0)}, []uint32{0, 1, 2}, nil},
-		{"RST with something behind", []tcpPacket{syn, data(301, 9), with(flagRST, data(101, 0)), data(1, 100)}, []uint32{0, 3, 2, 1}, nil},
-		{"RST with something held", []tcpPacket{syn, data(301, 9), with(flagRST, data(1, 0))}, []uint32{0, 2, 1}, nil},
-		{"RST of nothing", []tcpPacket{with(flagRST, data(1, 0)), data(500, 0), data(400, 10)}, []uint32{0, 1, 2}, nil},
-	} {
+// origin is where the streams of the tests begin: so that their numbers wrap.
+const origin = 0xffffff00
+
+func data(at, n uint32) tcpPacket {
+	return tcpPacket{port: 1, seq: origin + at, size: int(n), flags: flagACK}
+}
+
+func with(flags byte, p tcpPacket) tcpPacket {
+	p.flags = flags
+	return p
+}
+
+func of(port uint16, p tcpPacket) tcpPacket {
+	p.port = port
+	return p
+}
+
+var syn = with(flagSYN, data(0, 0))
+
+// pushing is packets in the order in which they come, and the order in which their
+// numbers, from 0, are delivered: before the timeout and after it.
+type pushing struct {
+	name       string
+	push       []tcpPacket
+	want, late []uint32
+}
+
+func checkPushes(t *testing.T, tests []pushing) {
+	t.Helper()
+	for _, c := range tests {
 		for _, v6 := range []bool{false, true} {
 			r, e, out := newTCP(), newEnv(), &tcpSink{}
 			for i, p := range c.push {
@@ -148,6 +128,41 @@ func TestTCP(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestTCPData(t *testing.T) {
+	checkPushes(t, []pushing{
+		{"in order", []tcpPacket{syn, data(1, 100), data(101, 400), data(501, 100)}, []uint32{0, 1, 2, 3}, nil},
+		{"swapped", []tcpPacket{syn, data(101, 400), data(1, 100), data(501, 100)}, []uint32{0, 2, 1, 3}, nil},
+		{"without its SYN", []tcpPacket{data(1, 100), data(201, 100), data(101, 100)}, []uint32{0, 2, 1}, nil},
+		{"gap", []tcpPacket{syn, data(101, 100), data(201, 100)}, []uint32{0}, []uint32{1, 2}},
+		{"two gaps", []tcpPacket{syn, data(101, 100), data(301, 100)}, []uint32{0}, []uint32{1, 2}},
+		{"other streams do not wait", []tcpPacket{syn, data(101, 100), of(2, data(0, 9)), of(2, data(9, 9))}, []uint32{0, 2, 3}, []uint32{1}},
+		{"sent again, before what is due", []tcpPacket{syn, data(1, 100), data(1, 100), data(301, 100), data(51, 20)}, []uint32{0, 1, 2, 4}, []uint32{3}},
+		{"sent again with more", []tcpPacket{syn, data(1, 100), data(201, 100), data(51, 150)}, []uint32{0, 1, 3, 2}, nil},
+		{"sent again while waiting", []tcpPacket{syn, data(101, 100), data(101, 100), data(1, 100)}, []uint32{0, 3, 1, 2}, nil},
+		{"a hole filled by sending again", []tcpPacket{syn, data(1, 100), data(201, 100), data(301, 100), data(101, 100)}, []uint32{0, 1, 4, 2, 3}, nil},
+		{"late after the timeout", []tcpPacket{syn, data(101, 100)}, []uint32{0}, []uint32{1}},
+	})
+}
+
+func TestTCPControl(t *testing.T) {
+	checkPushes(t, []pushing{
+		{"pure acknowledgements", []tcpPacket{data(0, 0), data(0, 0), data(0, 0)}, []uint32{0, 1, 2}, nil},
+		{"one does not overtake data", []tcpPacket{syn, data(101, 0), data(1, 100), data(101, 0)}, []uint32{0, 2, 1, 3}, nil},
+		{"an old one passes", []tcpPacket{syn, data(1, 100), data(1, 0), data(301, 100), data(50, 0)}, []uint32{0, 1, 2, 4}, []uint32{3}},
+		{"keep-alive", []tcpPacket{syn, data(1, 100), data(100, 0), data(100, 1)}, []uint32{0, 1, 2, 3}, nil},
+		{"SYN again", []tcpPacket{syn, syn, data(1, 100), syn, data(101, 9)}, []uint32{0, 1, 2, 3, 4}, nil},
+		{"SYN with data", []tcpPacket{with(flagSYN, data(0, 100)), data(101, 100)}, []uint32{0, 1}, nil},
+		{"a new connection on the ports", []tcpPacket{syn, data(101, 100), with(flagSYN, data(9000, 0)), data(9001, 5)}, []uint32{0, 1, 2, 3}, nil},
+		{"one of which only data is seen", []tcpPacket{syn, data(101, 100), data(1<<31, 100), data(1<<31+100, 100)}, []uint32{0, 1, 2, 3}, nil},
+		{"FIN in order", []tcpPacket{syn, with(flagFIN|flagACK, data(101, 10)), data(112, 0), data(1, 100)}, []uint32{0, 3, 1, 2}, nil},
+		{"RST after data", []tcpPacket{syn, with(flagRST, data(101, 0)), data(1, 100)}, []uint32{0, 2, 1}, nil},
+		{"RST lets go", []tcpPacket{syn, with(flagRST, data(1, 0)), data(101, 0)}, []uint32{0, 1, 2}, nil},
+		{"RST with something behind", []tcpPacket{syn, data(301, 9), with(flagRST, data(101, 0)), data(1, 100)}, []uint32{0, 3, 2, 1}, nil},
+		{"RST with something held", []tcpPacket{syn, data(301, 9), with(flagRST, data(1, 0))}, []uint32{0, 2, 1}, nil},
+		{"RST of nothing", []tcpPacket{with(flagRST, data(1, 0)), data(500, 0), data(400, 10)}, []uint32{0, 1, 2}, nil},
+	})
 }
 
 func TestTCPPassesWhatItCannotOrder(t *testing.T) {
@@ -219,122 +234,6 @@ func TestTCPWithoutRoom(t *testing.T) {
 	}
 }
 
-// sending is a packet of the property test with its way through the tunnel.
-type sending struct {
-	tcpPacket
-	at core.Time // arrival
-}
-
-// drawSendings makes streams whose packets, and some sent again, arrive in
-// any order that delays up to most allow.
-func drawSendings(t *rapid.T, most time.Duration) (all []sending, lost bool) {
-	for port := range uint16(rapid.IntRange(1, 4).Draw(t, "streams")) {
-		v6 := rapid.Bool().Draw(t, "v6")
-		p := tcpPacket{v6: v6, port: port, seq: rapid.Uint32().Draw(t, "isn"), flags: flagSYN}
-		at := core.Time(1e9)
-		for i, n := 0, rapid.IntRange(1, 40).Draw(t, "packets"); i <= n; i++ {
-			s := sending{p, at}
-			if i > 0 { // the SYN says where the stream begins
-				s.at = at.Add(time.Duration(rapid.Int64Range(0, int64(most)).Draw(t, "delay")))
-			}
-			switch rapid.IntRange(0, 15).Draw(t, "fate") {
-			case 0:
-				lost = lost || s.end() != s.seq
-			case 1:
-				again := s
-				again.at = s.at.Add(time.Duration(rapid.Int64Range(0, int64(most)).Draw(t, "again")))
-				all = append(all, s, again)
-			default:
-				all = append(all, s)
-			}
-			p.seq, p.flags = p.end(), flagACK
-			p.size = rapid.SampledFrom([]int{0, 0, 1, 500, 1300}).Draw(t, "size")
-			if i == n-1 {
-				p.flags |= rapid.SampledFrom([]byte{0, flagFIN, flagRST}).Draw(t, "last")
-			}
-			at += core.Time(rapid.Int64Range(0, int64(3*time.Millisecond)).Draw(t, "pause"))
-		}
-	}
-	slices.SortStableFunc(all, func(a, b sending) int { return int(a.at - b.at) })
-	for i := range all {
-		all[i].number = uint32(i)
-	}
-	return all, lost
-}
-
-// TestTCPProperties: each packet is delivered exactly once; what is due or
-// older at once; nothing waits longer than the hold time; and in order where
-// nothing was lost.
-func TestTCPProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		r, e, out := newTCP(), newEnv(), &tcpSink{}
-		hold := holdTime(e)
-		all, lost := drawSendings(t, hold)
-		reached := map[uint16]uint32{} // by port: the end of what was delivered
-		began := map[uint16]bool{}
-		times := map[uint32]int{}
-		ended := map[uint16]bool{} // a reset came: what follows begins anew
-		note := func() {
-			for _, n := range out.got {
-				p := all[n]
-				times[n]++
-				if waited := e.Now.Sub(p.at); waited > hold {
-					t.Fatalf("packet %d waited %s, the hold time is %s", n, waited, hold)
-				}
-				if !began[p.port] || int32(p.end()-reached[p.port]) > 0 {
-					began[p.port], reached[p.port] = true, p.end()
-				}
-				ended[p.port] = ended[p.port] || p.flags&flagRST != 0
-			}
-			out.got = out.got[:0]
-		}
-		for i, p := range all {
-			for r.NextTimeout() <= p.at {
-				e.Now = r.NextTimeout()
-				r.HandleTimeout(e, out)
-				note()
-			}
-			e.Now = p.at
-			due := !began[p.port] || int32(p.seq-reached[p.port]) <= 0
-			r.Push(e, p.arrival(), out)
-			if passed := slices.Contains(out.got, uint32(i)); !ended[p.port] && passed != due {
-				t.Fatalf("packet %d %+v: passed at once %v, should %v", i, p.tcpPacket, passed, due)
-			}
-			if !lost && r.Stats().GapsSkipped == 0 {
-				checkOrder(t, all, out.got, reached, began)
-			}
-			note()
-		}
-		for r.NextTimeout() != core.Never {
-			e.Now = r.NextTimeout()
-			r.HandleTimeout(e, out)
-			note()
-		}
-		for i := range all {
-			if times[uint32(i)] != 1 {
-				t.Fatalf("packet %d was delivered %d times", i, times[uint32(i)])
-			}
-		}
-		if e.Pool.Live() != 0 || r.Stats().HeldPackets != 0 {
-			t.Fatalf("%d packets live, %+v", e.Pool.Live(), r.Stats())
-		}
-	})
-}
-
-// checkOrder fails when something leaves a gap behind it.
-func checkOrder(t *rapid.T, all []sending, got []uint32, reached map[uint16]uint32, began map[uint16]bool) {
-	reached = maps.Clone(reached)
-	for _, n := range got {
-		p := all[n]
-		if began[p.port] && int32(p.seq-reached[p.port]) > 0 {
-			t.Fatalf("packet %d overtook what is before it", n)
-		}
-		if !began[p.port] || int32(p.end()-reached[p.port]) > 0 {
-			reached[p.port] = p.end()
-		}
-	}
-}
-
 // contentSink counts what is delivered by content.
 type contentSink map[string]int
 
@@ -384,86 +283,4 @@ func FuzzTCP(f *testing.F) {
 			t.Errorf("%d packets live, deadline %d", e.Pool.Live(), r.NextTimeout())
 		}
 	})
-}
-
-// nullSink lets go of what it gets.
-type nullSink struct{}
-
-func (nullSink) Deliver(_ core.Packet, held *packet.Packet) {
-	if held != nil {
-		held.Release()
-	}
-}
-
-// pusher feeds a resequencer a TCP stream in groups of a few packets, in order
-// or backwards.
-type pusher struct {
-	r    Resequencer
-	e    *Env
-	a    []*Arrival
-	next uint32
-	back bool
-}
-
-func newPusher(name string, group int, back bool) *pusher {
-	r, err := New(name)
-	if err != nil {
-		panic(err)
-	}
-	p := &pusher{r: r, e: newEnv(), back: back}
-	for i := range group {
-		a := tcpPacket{port: 7, size: 1300}.arrival()
-		a.Link = core.LinkID(i) // each comes by a link of its own: none tells of another's losses
-		p.e.Links |= 1 << i
-		p.a = append(p.a, a)
-	}
-	p.push() // the first packet sets the origin: it must be the first
-	return p
-}
-
-// push gives a group to the resequencer.
-func (p *pusher) push() {
-	for i := range p.a {
-		k := i
-		if p.back && p.next > 0 {
-			k = len(p.a) - 1 - i
-		}
-		a, n := p.a[k], p.next+uint32(k)
-		a.Header.Sequence, a.Header.BucketSequence = n, uint16(n)
-		binary.BigEndian.PutUint32(a.Packet.Data[24:], n*1300)
-		p.r.Push(p.e, a, nullSink{})
-	}
-	p.next += uint32(len(p.a))
-	p.e.Now += core.Time(time.Millisecond)
-	p.r.HandleTimeout(p.e, nullSink{})
-}
-
-func TestPushAllocatesNothing(t *testing.T) {
-	for _, name := range Names() {
-		for _, back := range []bool{false, true} {
-			p := newPusher(name, 8, back)
-			p.push()
-			if n := testing.AllocsPerRun(1000, p.push); n != 0 {
-				t.Errorf("%s, backwards %v: %v allocations for a group of packets", name, back, n)
-			}
-			if st := p.r.Stats(); st.HeldPackets != 0 || st.GapsSkipped != 0 || back && name != "none" && st.Held == 0 {
-				t.Errorf("%s, backwards %v: %+v", name, back, st)
-			}
-		}
-	}
-}
-
-// BenchmarkPush is the cost of one packet.
-func BenchmarkPush(b *testing.B) {
-	for _, name := range Names() {
-		for _, back := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%s/backwards=%v", name, back), func(b *testing.B) {
-				p := newPusher(name, 8, back)
-				b.ReportAllocs()
-				for i := 0; i < b.N; i += len(p.a) {
-					p.push()
-				}
-			})
-		}
-	}
 }

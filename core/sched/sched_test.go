@@ -52,18 +52,43 @@ func busy(l Link, inFlight int) Link {
 	return l
 }
 
-func TestPick(t *testing.T) {
-	fast, slow := open(0, 10*ms, 6e6), open(1, 40*ms, 2e6)
-	none := Choice{}
-	for _, c := range []struct {
-		scheduler string
-		about     string
-		links     []Link
-		packets   int
-		carried   map[core.LinkID]uint16
-		want      Choice
-		wake      core.Time
-	}{
+// picking is a question to a scheduler, and its answer.
+type picking struct {
+	scheduler string
+	about     string
+	links     []Link
+	packets   int
+	carried   map[core.LinkID]uint16
+	want      Choice
+	wake      core.Time
+}
+
+// The links of most questions, and the answer that nothing leaves now.
+var (
+	fast, slow = open(0, 10*ms, 6e6), open(1, 40*ms, 2e6)
+	none       = Choice{}
+)
+
+func checkPicks(t *testing.T, questions []picking) {
+	t.Helper()
+	for _, c := range questions {
+		s, err := New(c.scheduler)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := &View{
+			Now: 1, Links: c.links, Queue: &backlog{n: c.packets, size: 1500, carried: c.carried},
+			Flows: 1, Backlog: c.packets * 1500, Budget: 1 << 20,
+		}
+		got, wake, ok := s.Pick(v)
+		if ok != (c.want.Links != 0) || ok && got != c.want || !ok && wake != c.wake {
+			t.Errorf("%s, %s: %+v wake %d ok %v, want %+v wake %d", c.scheduler, c.about, got, wake, ok, c.want, c.wake)
+		}
+	}
+}
+
+func TestPickOfSimple(t *testing.T) {
+	checkPicks(t, []picking{
 		{"minrtt", "lowest round trip", []Link{slow, fast}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
 		{"minrtt", "the open one", []Link{closed(fast, 7), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
 		{"minrtt", "none open", []Link{closed(fast, 9), closed(slow, 8)}, 3, nil, none, 8},
@@ -78,6 +103,11 @@ func TestPick(t *testing.T) {
 		{"lowest-latency", "not the silent one", []Link{suspect(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
 		{"wrr", "any", []Link{fast, slow}, 3, nil, Choice{Count: 1, Links: Of(0)}, 0},
 		{"wrr", "the open one", []Link{closed(fast, 5), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
+	})
+}
+
+func TestPickThatWaits(t *testing.T) {
+	checkPicks(t, []picking{
 		{"blest", "lowest round trip", []Link{slow, fast}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
 		// Meanwhile the fast one could send 120 kB * 80/20.
 		{"blest", "the slow one while there is room", []Link{closed(fast, 5), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
@@ -91,6 +121,11 @@ func TestPick(t *testing.T) {
 		{"ecf", "a link hardly slower", []Link{closed(fast, 5), open(1, 15*ms, 6e6)}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
 		{"ecf", "does not wait for the silent one", []Link{closed(suspect(fast), 5), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
 		{"ecf", "none open", []Link{closed(fast, 9), closed(slow, 8)}, 3, nil, none, 8},
+	})
+}
+
+func TestPickOfOrders(t *testing.T) {
+	checkPicks(t, []picking{
 		{"active-backup", "by order, not by delay", []Link{open(0, 40*ms, 1e6), open(1, 10*ms, 6e6)}, 3, nil, Choice{Count: 3, Links: Of(0)}, 0},
 		{"active-backup", "active before backup", []Link{backup(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
 		{"active-backup", "waits for it", []Link{closed(fast, 5), slow}, 3, nil, none, 5},
@@ -103,12 +138,22 @@ func TestPick(t *testing.T) {
 		{"flow", "waits for its link", []Link{closed(fast, 5), slow}, 3, nil, none, 5},
 		{"flow", "not to the silent one", []Link{suspect(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
 		{"flow", "no backup while another lives", []Link{backup(fast), slow}, 3, nil, Choice{Count: 3, Links: Of(1)}, 0},
+	})
+}
+
+func TestPickOfShares(t *testing.T) {
+	checkPicks(t, []picking{
 		{"loss-weighted", "any", []Link{fast, slow}, 3, nil, Choice{Count: 1, Links: Of(0)}, 0},
 		{"loss-weighted", "the open one", []Link{closed(fast, 5), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
 		{"loss-weighted", "none open", []Link{closed(fast, 9), closed(slow, 8)}, 3, nil, none, 8},
 		{"byte-count", "the open one", []Link{closed(fast, 5), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
 		{"byte-count", "no backup while another lives", []Link{backup(fast), slow}, 3, nil, Choice{Count: 1, Links: Of(1)}, 0},
 		{"byte-count", "none open", []Link{closed(fast, 9), closed(slow, 8)}, 3, nil, none, 8},
+	})
+}
+
+func TestPickEarliest(t *testing.T) {
+	checkPicks(t, []picking{
 		{"earliest", "the head on the fast link", []Link{fast, slow}, 500, nil, Choice{Count: 1, Links: Of(0)}, 0},
 		// 30 ms later, the slow link takes what is 6e6 * 0.03 bytes deep.
 		{"earliest", "deep on the slow link", []Link{closed(fast, 5), slow}, 500, nil, Choice{From: 120, Count: 1, Links: Of(1)}, 0},
@@ -118,20 +163,7 @@ func TestPick(t *testing.T) {
 		{"earliest", "a head it has overtaken, when alone", []Link{fast}, 10, map[core.LinkID]uint16{0: 3}, Choice{Count: 1, Links: Of(0)}, 0},
 		{"earliest", "a head that was left for a link that fell silent", []Link{suspect(fast), slow}, 100, map[core.LinkID]uint16{1: 50}, Choice{Count: 1, Links: Of(1)}, 0},
 		{"earliest", "not the silent one", []Link{suspect(fast), slow}, 500, nil, Choice{Count: 1, Links: Of(1)}, 0},
-	} {
-		s, err := New(c.scheduler)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := &View{
-			Now: 1, Links: c.links, Queue: &backlog{n: c.packets, size: 1500, carried: c.carried},
-			Flows: 1, Backlog: c.packets * 1500, Budget: 1 << 20,
-		}
-		got, wake, ok := s.Pick(v)
-		if ok != (c.want.Links != 0) || ok && got != c.want || !ok && wake != c.wake {
-			t.Errorf("%s, %s: %+v wake %d ok %v, want %+v wake %d", c.scheduler, c.about, got, wake, ok, c.want, c.wake)
-		}
-	}
+	})
 }
 
 // TestPickIsSane: whatever the links look like, a choice names packets that

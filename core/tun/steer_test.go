@@ -9,14 +9,23 @@ import (
 	"github.com/multilink-vpn/multilink/core/gso"
 )
 
-// TestSteer has the kernel run the program that chooses queues.
-func TestSteer(t *testing.T) {
-	const ways = 3
-	program, err := loadSteering(ways)
+// steeringWays are the queues of each kind in the tests.
+const steeringWays = 3
+
+// steering is the program that chooses queues, which the tests have the kernel run.
+func steering(t *testing.T) *ebpf.Program {
+	t.Helper()
+	program, err := loadSteering(steeringWays)
 	if err != nil {
 		t.Skip(err)
 	}
-	defer program.Close()
+	t.Cleanup(func() { _ = program.Close() })
+	return program
+}
+
+// TestSteer: the kind of a packet and its destination choose the queue.
+func TestSteer(t *testing.T) {
+	program := steering(t)
 	of := func(v6 bool, protocol byte, payload int, edit func(p []byte, transport int)) []byte {
 		p, transport := packet(v6, protocol, payload), 20
 		if v6 {
@@ -57,19 +66,24 @@ func TestSteer(t *testing.T) {
 			{"empty UDP", of(v6, gso.ProtocolUDP, 0, nil), kindRest},
 			{"ICMP", icmp(v6), kindSparse},
 		} {
-			for destination := range byte(2 * ways) {
+			for destination := range byte(2 * steeringWays) {
 				p := c.p
 				if v6 {
 					p[39] = destination
 				} else {
 					p[19] = destination
 				}
-				if got, want := steered(t, program, p), c.kind*ways+int(destination)%ways; got != want {
+				if got, want := steered(t, program, p), c.kind*steeringWays+int(destination)%steeringWays; got != want {
 					t.Errorf("v6 %v, %s to %d: queue %d, want %d", v6, c.name, destination, got, want)
 				}
 			}
 		}
 	}
+}
+
+// TestSteerOddPackets: what is not plain TCP or UDP.
+func TestSteerOddPackets(t *testing.T) {
+	program := steering(t)
 	options := packet(false, gso.ProtocolTCP, 4) // 24 bytes of IPv4 header, then TCP
 	copy(options[24:], options[20:40])
 	options[0] = 0x46
@@ -91,8 +105,8 @@ func TestSteer(t *testing.T) {
 		"cut TCP header":           {packet(false, gso.ProtocolTCP, 0)[:30], kindData},
 		"IPv6 extension, then TCP": {append(append([]byte{0x60, 5: 24, 39: 0}, gso.ProtocolTCP), make([]byte, 30)...), kindRest},
 	} {
-		if got := steered(t, program, c.p); got != c.kind*ways {
-			t.Errorf("%s: queue %d, want %d", name, got, c.kind*ways)
+		if got := steered(t, program, c.p); got != c.kind*steeringWays {
+			t.Errorf("%s: queue %d, want %d", name, got, c.kind*steeringWays)
 		}
 	}
 }

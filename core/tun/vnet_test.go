@@ -49,6 +49,26 @@ func frame(flags, gsoType byte, size, start, offset uint16, p []byte) []byte {
 	return append(f, p...)
 }
 
+// decoding is a frame, and what is to be made of it.
+type decoding struct {
+	name    string
+	frame   []byte
+	ok      bool
+	segment int
+	partial bool
+}
+
+func (d *decoding) check(t *testing.T) {
+	t.Helper()
+	p, err := decodeVnet(d.frame)
+	if (err == nil) != d.ok {
+		t.Errorf("%s: %v", d.name, err)
+	}
+	if err == nil && (p.Segment != d.segment || p.Partial != d.partial || len(p.Data) != len(d.frame)-vnetLen) {
+		t.Errorf("%s: segment %d, partial %v, %d bytes", d.name, p.Segment, p.Partial, len(p.Data))
+	}
+}
+
 func TestDecodeVnet(t *testing.T) {
 	const (
 		needs = unix.VIRTIO_NET_HDR_F_NEEDS_CSUM
@@ -65,13 +85,7 @@ func TestDecodeVnet(t *testing.T) {
 	empty := packet(false, gso.ProtocolTCP, 0)
 	fragment := packet(false, gso.ProtocolTCP, 100)
 	fragment[6] = 0x20
-	for _, test := range []struct {
-		name    string
-		frame   []byte
-		ok      bool
-		segment int
-		partial bool
-	}{
+	for _, test := range []decoding{
 		{"ordinary", frame(0, none, 0, 0, 0, t4), true, 0, false},
 		{"checked by the kernel", frame(valid, none, 0, 0, 0, t4), true, 0, false},
 		{"partial tcp4", frame(needs, none, 0, 20, 16, t4), true, 0, true},
@@ -102,16 +116,7 @@ func TestDecodeVnet(t *testing.T) {
 		{"shorter than its IP length", frame(needs, tcp4, 1400, 20, 16, t4[:2000]), false, 0, false},
 		{"super fragment", frame(needs, tcp4, 1400, 20, 16, fragment), false, 0, false},
 	} {
-		p, err := decodeVnet(test.frame)
-		if (err == nil) != test.ok {
-			t.Errorf("%s: %v", test.name, err)
-		}
-		if err != nil {
-			continue
-		}
-		if p.Segment != test.segment || p.Partial != test.partial || len(p.Data) != len(test.frame)-vnetLen {
-			t.Errorf("%s: segment %d, partial %v, %d bytes", test.name, p.Segment, p.Partial, len(p.Data))
-		}
+		test.check(t)
 	}
 }
 

@@ -18,6 +18,49 @@ type came struct {
 	next   uint64
 }
 
+// readers read all sockets of a group, and check that what one client sends stays in
+// order at one socket.
+type readers struct {
+	t       *testing.T
+	reading sync.WaitGroup
+	all     chan struct{} // closed when all has come
+
+	mu    sync.Mutex
+	found map[netip.AddrPort]*came
+	left  int
+}
+
+func readGroup(t *testing.T, group []Conn, expected int) *readers {
+	r := &readers{t: t, all: make(chan struct{}), found: map[netip.AddrPort]*came{}, left: expected}
+	for i, c := range group {
+		r.reading.Go(func() {
+			for b := new(Batch); c.Read(b) == nil; {
+				for _, d := range b.Datagrams {
+					r.take(i, d)
+				}
+			}
+		})
+	}
+	return r
+}
+
+func (r *readers) take(socket int, d core.Datagram) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.found[d.Path.Remote]
+	if c == nil {
+		c = &came{socket: socket}
+		r.found[d.Path.Remote] = c
+	}
+	if n := binary.BigEndian.Uint64(d.Data); c.socket != socket || c.next != n {
+		r.t.Errorf("%v: number %d at socket %d, want %d at %d", d.Path.Remote, n, socket, c.next, c.socket)
+	}
+	c.next++
+	if r.left--; r.left == 0 {
+		close(r.all)
+	}
+}
+
 // TestGroupSharesClients has many clients send to a group of sockets: the work
 // is shared, and what one client sends stays in order at one socket.
 func TestGroupSharesClients(t *testing.T) {
@@ -28,38 +71,7 @@ func TestGroupSharesClients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var (
-				mu      sync.Mutex
-				found   = map[netip.AddrPort]*came{}
-				left    = clients * each
-				all     = make(chan struct{})
-				reading sync.WaitGroup
-			)
-			take := func(socket int, d core.Datagram) {
-				mu.Lock()
-				defer mu.Unlock()
-				c := found[d.Path.Remote]
-				if c == nil {
-					c = &came{socket: socket}
-					found[d.Path.Remote] = c
-				}
-				if n := binary.BigEndian.Uint64(d.Data); c.socket != socket || c.next != n {
-					t.Errorf("%v: number %d at socket %d, want %d at %d", d.Path.Remote, n, socket, c.next, c.socket)
-				}
-				c.next++
-				if left--; left == 0 {
-					close(all)
-				}
-			}
-			for i, c := range group {
-				reading.Go(func() {
-					for b := new(Batch); c.Read(b) == nil; {
-						for _, d := range b.Datagrams {
-							take(i, d)
-						}
-					}
-				})
-			}
+			r := readGroup(t, group, clients*each)
 			for range clients {
 				c, err := net.Dial("udp", group[0].LocalAddr().String())
 				if err != nil {
@@ -73,16 +85,16 @@ func TestGroupSharesClients(t *testing.T) {
 				}
 			}
 			select {
-			case <-all:
+			case <-r.all:
 			case <-time.After(nstest.Patience):
 				t.Error("not all datagrams came")
 			}
-			used := map[int]int{}
 			for _, c := range group {
 				_ = c.Close()
 			}
-			reading.Wait()
-			for _, c := range found {
+			r.reading.Wait()
+			used := map[int]int{}
+			for _, c := range r.found {
 				used[c.socket]++
 			}
 			if len(used) != sockets {
