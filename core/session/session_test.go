@@ -305,18 +305,6 @@ func TestBadInnerPackets(t *testing.T) {
 	}
 }
 
-// TestTooBigSegments: each segment of a super-packet counts as a packet.
-func TestTooBigSegments(t *testing.T) {
-	w := twoLinks(t, wholeStrategy)
-	e := w.ends[client]
-	const segments, size = 3, 1450
-	p, _, _ := inner{}.build(make([]byte, segments*size))
-	e.s.HandlePackets(w.now, []core.Packet{{Data: p, Segment: size, Partial: true}}, &e.out)
-	if c := e.s.Snapshot(w.now).Counters; c.DropTooBig != segments || c.TxPackets != 0 {
-		t.Errorf("%+v", c)
-	}
-}
-
 func TestQueueIsBounded(t *testing.T) {
 	w := newWorld(t, wholeStrategy, "global")
 	for n := range uint64(10000) {
