@@ -53,13 +53,10 @@ var (
 	halfMinute = []string{"duration=37s", "links.0.both.rate=10mbit", "timeline.0.at=3s", "timeline.1.at=33s"}
 )
 
-// A link that flaps beside a steady one: the download needs time to forget the
-// first falls.
+// A link that flaps beside a steady one.
 var (
-	flapping = []string{
-		"duration=30s", "links.0.both.rate=5mbit", "links.1.both.rate=5mbit", "timeline.0.until=28s", "timeline.1.until=28s",
-	}
-	flappingSwapped = []string{"links.0.both={rate: 5mbit, delay: 20ms, jitter: 4ms}", "links.1.both={rate: 5mbit, delay: 10ms, jitter: 2ms}"}
+	flapping        = []string{"duration=15s", "timeline.0.until=13s", "timeline.1.until=13s"}
+	flappingSwapped = []string{"links.0.both={rate: 20mbit, delay: 20ms, jitter: 4ms}", "links.1.both={rate: 20mbit, delay: 10ms, jitter: 2ms}"}
 )
 
 // A bad link beside a good one, as bad in both directions, and not.

@@ -68,7 +68,11 @@ func (s *Simulation) newMachine(name string) (*machine, error) {
 	moderate := tcpip.TCPModerateReceiveBufferOption(false)
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4096, Default: receiveBuffer, Max: receiveBuffer}
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: 4096, Default: sendBuffer, Max: sendBuffer}
-	for _, option := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &receive, &send} {
+	// Losses are found and repaired as RFC 6675 says. By gVisor's RACK holes are filled
+	// one a round trip and timeouts follow one another; after two of them its CUBIC
+	// may shrink the window to zero, and nothing is sent any more.
+	recovery := tcpip.TCPRecovery(0)
+	for _, option := range []tcpip.SettableTransportProtocolOption{&recovery, &sack, &moderate, &receive, &send} {
 		if err := m.stack.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
 			return nil, fmt.Errorf("%s: TCP option %T: %s", name, option, err)
 		}
