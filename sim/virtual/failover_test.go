@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,9 @@ type failover struct {
 	// something; the scenario's own expectations bound each run.
 	measure string
 	median  float64
+	// misses is how many of 100 runs are known to miss the scenario's bounds
+	// (docs/moving.md).
+	misses int
 }
 
 // short is a download over links of half the rate, of four seconds.
@@ -70,35 +74,35 @@ var (
 var narrow = slices.Concat([]string{"links.0.both.rate=5mbit"}, jitter)
 
 var failovers = []failover{
-	{"silent-link-down", short, swapped, "dl.stall", 0.2},
-	{"silent-link-up", short, swapped, "ul.stall", 0.2},
-	{"silent-towards-client", short, swapped, "dl.stall", 0.2},
-	{"silent-towards-server", short, swapped, "dl.stall", 0.2},
-	{"link-deleted", short, swapped, "dl.stall", 0.12},
-	{"carrier-lost", short, swapped, "dl.stall", 0.12},
-	{"stream-silent-link", nil, swapped, "call.down.stall", 0.2},
-	{"stream-silent-towards-client", nil, swapped, "call.down.stall", 0.2},
-	{"stream-silent-towards-server", nil, swapped, "call.up.stall", 0.2},
-	{"stream-link-deleted", nil, swapped, "call.down.stall", 0.12},
-	{"link-returns", returns, swapped, "dl.regained", 0.5},
-	{"stream-carrier-lost", nil, swapped, "call.down.stall", 0.12},
-	{"call-link-silent", calls, nil, "call.down.stall", 0.09},
-	{"call-link-flaps", calls, nil, "call.up.stall", 0.09},
-	{"wifi-change", alone, jitter, "dl.stall", 0.3},
-	{"no-link-for-a-minute", minute, jitter, "dl.stall", 60.5},
-	{"other-link-later", halfMinute, jitter, "ul.stall", 30.5},
-	{"nat-rebinding", nil, jitter, "", 0},
-	{"flapping-link", flapping, flappingSwapped, "", 0},
-	{"flapping-carrier", flapping, flappingSwapped, "", 0},
-	{"companion-loss-1", companion, nil, "", 0},
-	{"companion-loss-5", companion, nil, "", 0},
-	{"companion-loss-20", companion, nil, "", 0},
-	{"companion-loss-50", companion, nil, "", 0},
-	{"companion-loss-50-down", companionWays, nil, "", 0},
-	{"companion-loss-50-up", companionWays, nil, "", 0},
-	{"companion-slow", companionSlow, nil, "", 0},
-	{"mtu-1280-alone", narrow, nil, "", 0},
-	{"mtu-1400-alone", narrow, nil, "", 0},
+	{"silent-link-down", short, swapped, "dl.stall", 0.2, 0},
+	{"silent-link-up", short, swapped, "ul.stall", 0.2, 0},
+	{"silent-towards-client", short, swapped, "dl.stall", 0.2, 0},
+	{"silent-towards-server", short, swapped, "dl.stall", 0.2, 0},
+	{"link-deleted", short, swapped, "dl.stall", 0.12, 0},
+	{"carrier-lost", short, swapped, "dl.stall", 0.12, 0},
+	{"stream-silent-link", nil, swapped, "call.down.stall", 0.2, 0},
+	{"stream-silent-towards-client", nil, swapped, "call.down.stall", 0.2, 0},
+	{"stream-silent-towards-server", nil, swapped, "call.up.stall", 0.2, 0},
+	{"stream-link-deleted", nil, swapped, "call.down.stall", 0.12, 0},
+	{"link-returns", returns, swapped, "dl.regained", 0.5, 0},
+	{"stream-carrier-lost", nil, swapped, "call.down.stall", 0.12, 0},
+	{"call-link-silent", calls, nil, "call.down.stall", 0.09, 0},
+	{"call-link-flaps", calls, nil, "call.up.stall", 0.09, 0},
+	{"wifi-change", alone, jitter, "dl.stall", 0.3, 0},
+	{"no-link-for-a-minute", minute, jitter, "dl.stall", 60.5, 0},
+	{"other-link-later", halfMinute, jitter, "ul.stall", 30.5, 0},
+	{"nat-rebinding", nil, jitter, "", 0, 0},
+	{"flapping-link", flapping, flappingSwapped, "", 0, 2},
+	{"flapping-carrier", flapping, flappingSwapped, "", 0, 0},
+	{"companion-loss-1", companion, nil, "", 0, 0},
+	{"companion-loss-5", companion, nil, "", 0, 0},
+	{"companion-loss-20", companion, nil, "", 0, 0},
+	{"companion-loss-50", companion, nil, "", 0, 0},
+	{"companion-loss-50-down", companionWays, nil, "", 0, 0},
+	{"companion-loss-50-up", companionWays, nil, "", 0, 0},
+	{"companion-slow", companionSlow, nil, "", 0, 0},
+	{"mtu-1280-alone", narrow, nil, "", 0, 0},
+	{"mtu-1400-alone", narrow, nil, "", 0, 0},
 }
 
 // calls is a shorter call.
@@ -111,8 +115,16 @@ func TestFailover(t *testing.T) {
 	for _, f := range failovers {
 		t.Run(f.name, func(t *testing.T) {
 			var found []float64
+			var missed []string // a line per run
 			for seed := range *failoverSeeds {
-				found = append(found, f.run(t, seed))
+				v, why := f.run(t, seed)
+				found = append(found, v)
+				if why != "" {
+					missed = append(missed, why)
+				}
+			}
+			if len(missed) > f.misses**failoverSeeds/100 {
+				t.Errorf("%d runs of %d miss, at most %d of 100 may:\n%s", len(missed), *failoverSeeds, f.misses, strings.Join(missed, "\n"))
 			}
 			if f.measure == "" {
 				return
@@ -128,9 +140,9 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// run makes the run of a seed, in which all expectations must hold, and returns
-// what was measured.
-func (f failover) run(t *testing.T, seed int) float64 {
+// run makes the run of a seed and returns what was measured, and which of the
+// scenario's expectations do not hold.
+func (f failover) run(t *testing.T, seed int) (v float64, missed string) {
 	file := filepath.Join("../../scenarios", f.name+".yaml")
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -156,12 +168,12 @@ func (f failover) run(t *testing.T, seed int) float64 {
 	}
 	for _, e := range r.Expectations {
 		if !e.OK {
-			t.Errorf("seed %d, moved by %v: %s: %s", seed+1, shift, e.Expr, e.Sides())
+			missed += fmt.Sprintf("seed %d, moved by %v: %s: %s; ", seed+1, shift, e.Expr, e.Sides())
 		}
 	}
 	v, ok := at(r.Measurements, f.measure).(float64)
 	if !ok {
-		return math.Inf(1) // it did not come to pass: an expectation has said so
+		v = math.Inf(1) // it did not come to pass: an expectation has said so
 	}
-	return v
+	return v, missed
 }
