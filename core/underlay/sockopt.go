@@ -125,11 +125,11 @@ func setTCP(fd int, _ bool) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, maxSegment); err != nil {
 		return fmt.Errorf("set TCP_MAXSEG: %w", err)
 	}
-	// Datagrams that the connection carries wait where they can be dropped.
 	// Where UDP is blocked the connection carries the data, of which the tunnel lets no
 	// more wait than it can carry. BBR would stand still for 0.2 s every ten because it
 	// sees no empty queue. A kernel without CUBIC keeps its default.
 	_ = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic")
+	// Datagrams that the connection carries wait where they can be dropped.
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent); err != nil {
 		return fmt.Errorf("set TCP_NOTSENT_LOWAT: %w", err)
 	}
