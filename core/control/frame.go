@@ -91,6 +91,8 @@ func decode(k kind, body []byte) (Message, error) {
 		return decodeAs[Goodbye](body)
 	case kindQoS:
 		return decodeAs[QoS](body)
+	case kindLinksGone:
+		return decodeAs[LinksGone](body)
 	}
 	return nil, nil
 }

@@ -38,6 +38,7 @@ func testMessages() []Message {
 	return []Message{
 		testHello(), testWelcome(), Reject{Code: CodeBusy, Reason: "later"}, Ping{ID: 1 << 60}, Pong{ID: 2},
 		Reconfigure{Strategy: testStrategy}, LinkPolicy{LinkID: 15, Rules: LinkRules{Role: "backup", Cap: 1e6, MaxRTT: 0.3, MaxLoss: 0.05}}, Goodbye{Reason: "bye"},
+		QoS{Refused: "no"}, LinksGone{Receivers: []uint32{1, 1<<32 - 1}},
 	}
 }
 
@@ -86,6 +87,7 @@ func TestImpossibleMessages(t *testing.T) {
 		{"cap", LinkPolicy{Rules: LinkRules{Cap: -1}}, "cap -1: must be 0..1e+15"},
 		{"role", LinkPolicy{Rules: LinkRules{Role: "sometimes"}}, `role "sometimes": must be active, backup or off`},
 		{"reconfigure", Reconfigure{Strategy{Equalize: "\n"}}, "equalize has the unprintable character U+000A"},
+		{"links gone", LinksGone{Receivers: make([]uint32, MaxLinksGone+1)}, "receivers has 17 entries: at most 16"},
 		{"goodbye", Goodbye{Reason: "\a"}, "reason has the unprintable character U+0007"},
 	}
 	for _, tt := range tests {

@@ -50,6 +50,7 @@ const (
 	kindLinkPolicy
 	kindGoodbye
 	kindQoS
+	kindLinksGone
 )
 
 // kindDatagram is the type of the messages that carry datagrams, which are no
@@ -200,6 +201,17 @@ type QoS struct {
 	Refused string     `json:"refused,omitempty"` // for people; "": in force
 }
 
+// MaxLinksGone is how many links a LinksGone can name.
+const MaxLinksGone = maxList
+
+// LinksGone says over other links which links of the session the client has lost:
+// nothing more can come over them, and what is under way to the client is lost.
+type LinksGone struct {
+	// Receivers are the receiver indexes that the server's Welcomes gave them, so
+	// that links that have joined anew since are not meant.
+	Receivers []uint32 `json:"receivers"`
+}
+
 // Goodbye ends a session in order: its sender keeps nothing of it.
 type Goodbye struct {
 	Reason string `json:"reason"`
@@ -214,6 +226,7 @@ func (Reconfigure) kind() kind { return kindReconfigure }
 func (LinkPolicy) kind() kind  { return kindLinkPolicy }
 func (Goodbye) kind() kind     { return kindGoodbye }
 func (QoS) kind() kind         { return kindQoS }
+func (LinksGone) kind() kind   { return kindLinksGone }
 
 func (h Hello) check() error {
 	if h.Version != Version {
@@ -293,6 +306,8 @@ func (q QoS) check() error {
 	}
 	return checkText("refused", q.Refused, maxReason)
 }
+
+func (g LinksGone) check() error { return checkCount("receivers", len(g.Receivers)) }
 
 func (g Goodbye) check() error { return checkText("reason", g.Reason, maxReason) }
 

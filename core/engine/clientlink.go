@@ -102,9 +102,29 @@ func (l *clientLink) carry(ctx context.Context, s *clientSession, conn *connecti
 		next, err := l.hold(ctx, s, conn)
 		if next == nil {
 			s.driver.RemoveLink(l.id)
+			s.tellGone(l, conn)
 			return err
 		}
 		conn = next
+	}
+}
+
+// tellGone tells the server over the other links that the one of conn is gone: its
+// own connection may well say nothing, as where the interface has vanished. It goes
+// over all of them, with those that went before, for others may fail at the same time.
+func (s *clientSession) tellGone(l *clientLink, conn *connection) {
+	c := s.client
+	if c.ending.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.gone = append(s.gone, conn.welcome.ReceiverIndex)
+	s.gone = s.gone[max(0, len(s.gone)-control.MaxLinksGone):]
+	for _, other := range c.links {
+		if other != l && other.conn != nil {
+			other.conn.control.Post(control.LinksGone{Receivers: slices.Clone(s.gone)})
+		}
 	}
 }
 

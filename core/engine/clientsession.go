@@ -34,6 +34,7 @@ type clientSession struct {
 	strategy control.Strategy // in force
 	qos      agreement
 	up       int       // links
+	gone     []uint32  // the server's receiver indexes of the last links that went
 	hadLink  bool      // and lost it
 	lostAt   time.Time // when the last link went
 }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/multilink-vpn/multilink/core/control"
 	"github.com/multilink-vpn/multilink/core/underlay"
@@ -59,6 +61,20 @@ func (m *mutable) Read(b []byte) (int, error) {
 func (m *mutable) Close() error {
 	m.once.Do(func() { close(m.closed) })
 	return m.Conn.Close()
+}
+
+// unpluggable is a connection over an interface that can vanish: then nothing tells
+// the other end that it was closed.
+type unpluggable struct {
+	net.Conn
+	gone *atomic.Bool
+}
+
+func (u *unpluggable) Close() error {
+	if u.gone.Load() {
+		return u.SetDeadline(time.Unix(1, 0))
+	}
+	return u.Conn.Close()
 }
 
 // lose loses the datagrams from and to a socket.

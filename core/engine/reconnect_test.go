@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,6 +128,43 @@ func TestSilentServerIsGivenUp(t *testing.T) {
 	eventually(t, "the control connection is replaced", func() bool { return server.s.counters.joins.Load() == 2 })
 	client.waitLinks("wlan0")
 	crosses(t, client.process, server.process, client.address(), outside, "after the silence")
+}
+
+// TestServerHearsOfLostLinks: what a lost link cannot tell the server itself, it
+// hears over the others, and a link that is there anew stays.
+func TestServerHearsOfLostLinks(t *testing.T) {
+	w, key := newWorld(t), newKey(t)
+	server := w.server(nil, key)
+	var gone atomic.Bool
+	client := w.client(key, func(c *Client) {
+		dial := c.deps.dialTCP
+		c.deps.dialTCP = func(ctx context.Context, o underlay.Options) (net.Conn, error) {
+			nc, err := dial(ctx, o)
+			if err != nil || o.Device == "eth0" {
+				return nc, err
+			}
+			t.Cleanup(func() { _ = nc.Close() })
+			return &unpluggable{nc, &gone}, nil
+		}
+	}, iface("eth0", 1), iface("wlan0", 2), iface("wwan0", 3))
+	client.waitLinks("eth0", "wlan0", "wwan0")
+	links := func() int { return len(server.Status().Clients[0].Links) }
+
+	gone.Store(true)
+	client.plug(iface("eth0", 1))
+	eventually(t, "the server has one link", func() bool { return links() == 1 })
+	if n := strings.Count(server.log.String(), "the client says over another link that it is gone"); n != 2 {
+		t.Errorf("the server was told of %d links", n)
+	}
+	gone.Store(false)
+	client.plug(iface("eth0", 1), iface("wlan0", 2))
+	client.waitLinks("eth0", "wlan0")
+	client.plug(iface("eth0", 1), iface("wlan0", 2), iface("wwan0", 3))
+	client.waitLinks("eth0", "wlan0", "wwan0")
+	gone.Store(true)
+	client.plug(iface("eth0", 1), iface("wlan0", 2))
+	eventually(t, "the server has two links", func() bool { return links() == 2 })
+	crosses(t, client.process, server.process, client.address(), outside, "to the server")
 }
 
 // TestOpensWhereTheServerAnswers: an interface that leads nowhere does not keep

@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
@@ -29,7 +31,7 @@ func (s *Server) serve(conn *control.Conn, hello control.Hello) {
 	conn.SetIdleTimeout(deadAfter)
 	err = s.converse(link)
 	s.leave(link)
-	log.Info("link down", "reason", describeEnd(err))
+	log.Info("link down", "reason", cmp.Or(link.closedBy, describeEnd(err)))
 }
 
 // turnAway tells a client why it cannot join.
@@ -98,6 +100,7 @@ func (s *Server) attach(l *serverLink, hello control.Hello, keys seal.LinkKeys) 
 	s.table.set(l.index, endpoint{driver: c.driver, link: l.id})
 	if old := c.links[l.id]; old != nil {
 		s.table.release(old.index)
+		old.closedBy = "the client has connected anew"
 		go old.conn.Close() // may wait for the network
 	}
 	c.links[l.id] = l
@@ -228,6 +231,8 @@ func (s *Server) converse(l *serverLink) error {
 			s.changeQoS(l, m.Rules)
 		case control.LinkPolicy:
 			s.changePolicy(l, m)
+		case control.LinksGone:
+			s.linksGone(l.session, m)
 		case control.Goodbye:
 			s.goodbye(l, m)
 			return nil
@@ -261,11 +266,29 @@ func (s *Server) changePolicy(l *serverLink, m control.LinkPolicy) {
 	}
 }
 
-// leave takes a link out of its session, unless another connection has taken
-// its place.
+// linksGone takes the links out of a session that its client has lost.
+func (s *Server) linksGone(c *serverSession, m control.LinksGone) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range c.links {
+		if slices.Contains(m.Receivers, l.index) {
+			s.remove(l)
+			l.closedBy = "the client says over another link that it is gone"
+			go l.conn.Close() // may wait for the network
+		}
+	}
+}
+
+// leave takes a link out of its session whose connection has ended.
 func (s *Server) leave(l *serverLink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.remove(l)
+}
+
+// remove takes a link out of its session, unless another connection has taken
+// its place; with the lock held.
+func (s *Server) remove(l *serverLink) {
 	c := l.session
 	if c.links[l.id] != l {
 		return

@@ -44,6 +44,9 @@ type serverLink struct {
 	index   uint32 // the server's receiver index
 	suite   seal.Suite
 	since   time.Time
+	// closedBy says why the server has closed conn, "" if it has not; guarded by
+	// the server's lock.
+	closedBy string
 }
 
 // addresses lists the client's addresses.
