@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +19,8 @@ type Options struct {
 	// Poll is how often everything is read without an event; 0 is 3 s.
 	Poll time.Duration
 	// Settle is the pause after an event in which further ones are waited
-	// for: changes come in groups. 0 is 50 ms.
+	// for: changes come in groups. That an interface can pass no more packets
+	// is told before it. 0 is 50 ms.
 	Settle time.Duration
 	// Logger takes failures to read; nil for none.
 	Logger *slog.Logger
@@ -38,7 +40,8 @@ type Monitor struct {
 	opts    Options
 	handle  *netlink.Handle // for dumps
 	events  *mdnetlink.Conn
-	wake    chan struct{} // capacity 1: something changed
+	links   chan struct{} // capacity 1: an interface changed
+	wake    chan struct{} // capacity 1: something else changed
 	out     chan []Interface
 	done    chan struct{}
 	running sync.WaitGroup
@@ -75,7 +78,7 @@ func New(opts Options) (*Monitor, error) {
 	}
 	m := &Monitor{
 		opts: opts, handle: handle, events: events,
-		wake: make(chan struct{}, 1), out: make(chan []Interface, 1), done: make(chan struct{}),
+		links: make(chan struct{}, 1), wake: make(chan struct{}, 1), out: make(chan []Interface, 1), done: make(chan struct{}),
 	}
 	m.out <- first
 	m.running.Go(m.listen)
@@ -104,22 +107,35 @@ func (m *Monitor) Close() {
 // listen turns events into wake-ups until the socket is closed.
 func (m *Monitor) listen() {
 	for {
-		_, err := m.events.Receive()
+		messages, err := m.events.Receive()
+		ofLink := slices.ContainsFunc(messages, func(n mdnetlink.Message) bool {
+			return n.Header.Type == unix.RTM_NEWLINK || n.Header.Type == unix.RTM_DELLINK
+		})
 		switch {
 		case err == nil, errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.ENOBUFS):
 			// The kernel dropped events. Which ones does not matter.
 			m.opts.Logger.Debug("network events were lost, reading everything")
+			ofLink = true
 		case m.closed():
 			return
 		default:
 			m.opts.Logger.Warn("network events ended, changes are found by polling", "every", m.opts.Poll, "err", err)
 			return
 		}
-		select {
-		case m.wake <- struct{}{}:
-		default:
+		if ofLink {
+			poke(m.links)
+		} else {
+			poke(m.wake)
 		}
+	}
+}
+
+// poke wakes whoever waits on a channel that holds one.
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
 	}
 }
 
@@ -137,33 +153,61 @@ func (m *Monitor) closed() bool {
 func (m *Monitor) watch(last []Interface) {
 	poll := time.NewTicker(m.opts.Poll)
 	defer poll.Stop()
+	look := func(matters func(before, now []Interface) bool) {
+		now, err := dump(m.handle)
+		if err != nil {
+			m.opts.Logger.Warn("read network interfaces", "err", err)
+			return
+		}
+		if matters(last, now) {
+			last = now
+			m.publish(now)
+		}
+	}
 	for {
 		select {
 		case <-m.done:
 			return
 		case <-poll.C:
 		case <-m.wake:
-			select {
-			case <-m.done:
+			if !m.pause(look) {
 				return
-			case <-time.After(m.opts.Settle):
 			}
-			// What came during the pause is in the dump.
-			select {
-			case <-m.wake:
-			default:
+		case <-m.links:
+			look(lost)
+			if !m.pause(look) {
+				return
 			}
 		}
-		now, err := dump(m.handle)
-		if err != nil {
-			m.opts.Logger.Warn("read network interfaces", "err", err)
-			continue
-		}
-		if !reflect.DeepEqual(now, last) {
-			last = now
-			m.publish(now)
+		look(differ)
+	}
+}
+
+// pause waits until changes that come in a group have come, and looks at once
+// whether an interface is lost. It returns false when the monitor is closed.
+func (m *Monitor) pause(look func(func(before, now []Interface) bool)) bool {
+	over := time.After(m.opts.Settle)
+	for {
+		select {
+		case <-m.done:
+			return false
+		case <-m.links:
+			look(lost)
+		case <-m.wake:
+		case <-over:
+			return true
 		}
 	}
+}
+
+func differ(before, now []Interface) bool { return !reflect.DeepEqual(before, now) }
+
+// lost says that an interface that could pass packets no longer can.
+func lost(before, now []Interface) bool {
+	return slices.ContainsFunc(before, func(b Interface) bool {
+		same := func(n Interface) bool { return n.Index == b.Index && n.Name == b.Name && n.Up && n.Carrier }
+		return b.Up && b.Carrier && !slices.ContainsFunc(now, same)
+	})
 }
 
 // publish leaves a snapshot in the channel. It is the only sender, so after

@@ -215,6 +215,23 @@ func TestMonitorPolls(t *testing.T) {
 	w.until("found by polling", "wlan0", func(i *Interface) bool { return i != nil })
 }
 
+// What cannot pass packets any more is told without waiting for more to change.
+func TestMonitorTellsOfLossAtOnce(t *testing.T) {
+	enterNamespace(t)
+	for _, name := range []string{"wlan0", "eth0"} {
+		addVeth(t, name)
+		must(t, netlink.LinkSetUp(linkNamed(t, name)))
+		must(t, netlink.LinkSetUp(linkNamed(t, name+"-p")))
+		watch(t, onlyEvents).until("with carrier", name, func(i *Interface) bool { return i.Carrier })
+	}
+	w := watch(t, Options{Poll: time.Hour, Settle: time.Hour})
+	must(t, netlink.AddrAdd(linkNamed(t, "wlan0"), addr(t, "192.168.1.2/24")))
+	must(t, netlink.LinkSetDown(linkNamed(t, "wlan0-p")))
+	w.until("without carrier", "wlan0", func(i *Interface) bool { return !i.Carrier })
+	must(t, netlink.LinkDel(linkNamed(t, "eth0")))
+	w.until("unplugged", "eth0", func(i *Interface) bool { return i == nil })
+}
+
 // A reader that does not come holds nothing up, and then gets the newest.
 func TestMonitorKeepsTheNewest(t *testing.T) {
 	enterNamespace(t)

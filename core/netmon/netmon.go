@@ -8,6 +8,8 @@
 //
 //	events (or poll) -> a moment's pause -> dump -> differs from the last? -> C
 //
+// Only that an interface can pass no more packets is looked for before the pause.
+//
 // Select then applies the user's lists and the built-in exclusions to a
 // snapshot. It is a pure function.
 package netmon
