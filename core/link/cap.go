@@ -29,7 +29,7 @@ func (l *limiter) sent(now core.Time, size int) {
 // SetCap limits what leaves on the link to rate in bytes/s, outer headers
 // included; 0 is no limit. Repairs and reports do not wait for it, but what they
 // take the others have less.
-func (s *Sender) SetCap(rate float64) { s.limit.rate = rate }
+func (s *Sender) SetCap(rate float64) { s.limit.rate, s.estimated = rate, false }
 
 // capped brings an estimate down to what the cap lets through.
 func (s *Sender) capped(e Estimate) Estimate {

@@ -9,6 +9,7 @@ package link
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/multilink-vpn/multilink/core"
@@ -24,7 +25,8 @@ const (
 // one, which forgets in steps of a bucket.
 type minFilter struct {
 	bucket [filterBuckets]time.Duration
-	at     int64 // number of the newest bucket; 0: empty
+	at     int64         // number of the newest bucket; 0: empty
+	least  time.Duration // of all buckets
 }
 
 const none time.Duration = math.MaxInt64
@@ -36,14 +38,16 @@ func (f *minFilter) add(now core.Time, v time.Duration) {
 		for i := range f.bucket {
 			f.bucket[i] = none
 		}
-		f.at = k
-	default:
+		f.at, f.least = k, none
+	case f.at < k:
 		for ; f.at < k; f.at++ {
 			f.bucket[(f.at+1)%filterBuckets] = none
 		}
+		f.least = slices.Min(f.bucket[:])
 	}
 	b := &f.bucket[f.at%filterBuckets]
 	*b = min(*b, v)
+	f.least = min(f.least, v)
 }
 
 // get returns the minimum, or none when nothing was added yet.
@@ -51,11 +55,7 @@ func (f *minFilter) get() time.Duration {
 	if f.at == 0 {
 		return none
 	}
-	m := none
-	for _, v := range f.bucket {
-		m = min(m, v)
-	}
-	return m
+	return f.least
 }
 
 // rttEstimator smooths round-trip times. The gain is 1/16, half of RFC 6298's:

@@ -16,6 +16,7 @@ func (s *Sender) Guess() Guess {
 
 // Begin makes the start of the window begin from a guess.
 func (s *Sender) Begin(g Guess) {
+	s.estimated = false
 	s.window.size = max(s.window.size, g.Window)
 	s.window.rate = g.Rate
 }

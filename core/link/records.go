@@ -42,6 +42,7 @@ type record struct {
 
 // record appends to what is remembered.
 func (s *Sender) record(r record) {
+	s.estimated = false
 	if len(s.records)-s.head >= maxRecords {
 		s.giveUpOldest()
 	}

@@ -42,6 +42,11 @@ type Sender struct {
 	stream    bool    // see SetStream
 	lossKnown float64 // loss before the present silence
 
+	// estimate is what Estimate returned last, several times for each call of a
+	// session; estimated says that nothing has changed since.
+	estimate  Estimate
+	estimated bool
+
 	stats SenderStats
 }
 
@@ -111,6 +116,7 @@ func (s *Sender) Acked(now core.Time, a *wire.Ack, out []Lost) []Lost {
 	if newest >= s.next {
 		return out
 	}
+	s.estimated = false
 	newBytes := 0
 	for _, r := range a.Ranges {
 		if r.Last < s.base {
@@ -292,6 +298,7 @@ func (s *Sender) NextTimeout() core.Time {
 
 // HandleTimeout appends what has become lost by age to out.
 func (s *Sender) HandleTimeout(now core.Time, out []Lost) []Lost {
+	s.estimated = false
 	age := s.tailAge()
 	var round sample
 	for i := s.head; i < len(s.records) && s.records[i].at.Add(age) <= now; i++ {
@@ -331,6 +338,7 @@ func (s *Sender) Moved(now core.Time, out []Lost) []Lost {
 // handOver lets go of all records. vanished says that their sizes may be why
 // they are lost.
 func (s *Sender) handOver(now core.Time, vanished bool, out []Lost) []Lost {
+	s.estimated = false
 	for i := s.head; i < len(s.records); i++ {
 		rec, number := &s.records[i], s.base+uint64(i-s.head)
 		if rec.fate != outstanding {

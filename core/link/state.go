@@ -38,6 +38,15 @@ func (e *Estimate) Potential() float64 {
 // in flight at this moment: a smoothed delay goes stale on an idle link and
 // makes two equal links take turns.
 func (s *Sender) Estimate() Estimate {
+	if !s.estimated {
+		s.estimate, s.estimated = s.believed(), true
+	}
+	return s.estimate
+}
+
+// believed works out the estimate. What it reads is changed by those alone that
+// clear s.estimated.
+func (s *Sender) believed() Estimate {
 	e := Estimate{
 		Known: s.rtt.known(), SRTT: s.rtt.smoothed, RTTVar: s.rtt.variance,
 		Jitter: s.delay.jitter, Rate: s.window.rate, Loss: s.loss, Random: s.random,

@@ -103,6 +103,7 @@ func BenchmarkPath(b *testing.B) {
 	}{
 		{"super", []core.Packet{superPacket(segmentsPerSuper)}},
 		{"64B", smallPackets(64, 8, 64)},
+		{"1x64B", smallPackets(1, 1, 64)},
 	}
 	for _, kind := range kinds {
 		for _, links := range []int{1, 2, 4, 8} {

@@ -99,7 +99,11 @@ func (s *Session) pump(out *Output) {
 	if !s.sendStranded(out) || s.queue.Empty() {
 		return
 	}
-	s.look()
+	if s.looked {
+		s.view.Backlog = s.queue.Total() // packets have come since
+	} else {
+		s.look()
+	}
 	s.sendUrgent(out)
 	s.equalize()
 	for passes := 0; s.queue.Waiting() && len(s.view.Links) > 0; {
@@ -133,7 +137,7 @@ func (s *Session) look() {
 	v.Now, v.Queue, v.Backlog = s.now, s.queue, s.queue.Total()
 	v.Budget = reseq.MaxBytes
 	v.Links = v.Links[:0]
-	s.repairing = s.repairTime()
+	s.looked, s.repairing = true, s.repairTime()
 	for _, l := range s.order {
 		if s.eligible(l) {
 			v.Links = append(v.Links, sched.Link{ID: l.id})
@@ -167,7 +171,9 @@ func (s *Session) dispatch(c sched.Choice, out *Output) int {
 		}
 		open = s.sendOn(c.Links, p, out)
 	}
-	s.refreshAll(c.Links)
+	if s.queue.Waiting() { // or nobody will be asked again
+		s.refreshAll(c.Links)
+	}
 	return n
 }
 

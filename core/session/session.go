@@ -41,6 +41,7 @@ type Session struct {
 	links     [core.MaxLinks]*linkState
 	order     []*linkState // those that exist, by ID
 	view      sched.View
+	looked    bool          // the view is of this call, and no link was used since
 	repairing time.Duration // what repairTime said when the view was filled
 	ack       wire.Ack
 	frames    wire.FrameParser
@@ -143,7 +144,7 @@ func (s *Session) SetReorder(now core.Time, name string, out *Output) error {
 
 // begin starts a call.
 func (s *Session) begin(now core.Time, out *Output) {
-	s.now = now
+	s.now, s.looked = now, false
 	out.reset()
 }
 

@@ -52,6 +52,7 @@ func (s *Session) sendStranded(out *Output) bool {
 		return false
 	}
 	sortBySequence(s.stranded)
+	s.looked = false
 	n := 0
 	for _, p := range s.stranded {
 		open, next := l.tx.Open(s.now)
