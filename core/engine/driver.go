@@ -43,6 +43,8 @@ type driver struct {
 	session  *session.Session
 	ports    [core.MaxLinks]port
 	deadline core.Time // until then the timer sleeps
+	came     int       // datagrams since the timer last went to sleep
+	rested   core.Time // when that was
 	closed   bool
 
 	wake    chan struct{}
@@ -107,6 +109,7 @@ func (d *driver) HandlePackets(batch []core.Packet) {
 // HandleDatagrams takes datagrams that came in on a link.
 func (d *driver) HandleDatagrams(id core.LinkID, batch []core.Datagram) {
 	if out := d.lock(); out != nil {
+		d.came += len(batch)
 		d.session.HandleDatagrams(d.clock.Now(), id, batch, &out.Output)
 		d.unlock(out)
 	}
@@ -290,20 +293,40 @@ func (d *driver) runTimer() {
 }
 
 // catchUp calls the session until its next deadline is in the future, and
-// returns how long that is.
+// returns how long the timer may sleep.
 func (d *driver) catchUp() time.Duration {
 	for {
 		out := d.lock()
 		if out == nil {
-			return time.Hour
+			return longestSleep
 		}
 		now := d.clock.Now()
-		if d.deadline = d.session.NextTimeout(); d.deadline > now {
-			wait := min(d.deadline.Sub(now), time.Hour)
+		if next := d.session.NextTimeout(); next > now {
+			wait := min(next.Sub(now), d.longest(now))
+			d.deadline = now.Add(wait)
 			d.unlock(out)
 			return wait
 		}
 		d.session.HandleTimeout(now, &out.Output)
 		d.unlock(out)
 	}
+}
+
+// A timer sleeps for napTime at most while napDatagrams come in that time, or more:
+// then a report is due that soon after each, and to wake the timer for it, which those
+// who read the datagrams would do, takes longer than to let it look in vain.
+const (
+	napTime      = time.Millisecond
+	napDatagrams = 16
+	longestSleep = time.Hour
+)
+
+// longest is how long the timer may sleep from now, whatever the session's deadline.
+func (d *driver) longest(now core.Time) time.Duration {
+	busy := d.came >= napDatagrams && now.Sub(d.rested) <= time.Duration(d.came)*napTime/napDatagrams
+	d.came, d.rested = 0, now
+	if busy {
+		return napTime
+	}
+	return longestSleep
 }

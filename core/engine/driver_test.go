@@ -245,6 +245,32 @@ func TestDriverAllocatesNothing(t *testing.T) {
 	}
 }
 
+// The timer stays near as long as datagrams come so fast that reports are due all
+// the time.
+func TestTimerNapsWhileDatagramsComeFast(t *testing.T) {
+	d := new(driver)
+	now := core.Time(time.Hour)
+	for _, step := range []struct {
+		after time.Duration
+		came  int
+		want  time.Duration
+	}{
+		{time.Hour, 1000, longestSleep},
+		{napTime, napDatagrams, napTime},
+		{napTime / 2, napDatagrams, napTime},
+		{napTime / 2, napDatagrams - 1, longestSleep},
+		{napTime + 1, napDatagrams, longestSleep},
+		{5 * napTime, 5 * napDatagrams, napTime},
+		{5 * napTime, 0, longestSleep},
+	} {
+		now = now.Add(step.after)
+		d.came += step.came
+		if got := d.longest(now); got != step.want {
+			t.Errorf("%d datagrams in %v: %v, want %v", step.came, step.after, got, step.want)
+		}
+	}
+}
+
 func TestDriverAfterClose(t *testing.T) {
 	p := newPair(t, 1)
 	d := p.ends[0]
