@@ -12,6 +12,10 @@ import (
 // (wire.MaxMTU) fits.
 const Size = 1424
 
+// Headroom is the room in front of a held packet, in bytes: its header fits, with
+// a repair.
+const Headroom = wire.PacketHeaderLen + wire.RepairLen
+
 // Packet is one inner packet in counted memory. Whoever keeps it holds a
 // reference; the last Release gives it back to its pool. Not safe for
 // concurrent use, as nothing in the core is.
@@ -37,6 +41,18 @@ type Packet struct {
 
 	pool *Pool
 	refs int
+	buf  []byte // Headroom, then the memory of Data
+}
+
+// Behind returns a part of the packet with n bytes, Headroom at most, in front of
+// it, where its header can stand while it is sealed. In front of the second half
+// that is the end of the first, which the caller puts back.
+func (p *Packet) Behind(n int, part wire.Part) []byte {
+	data, from := part.Of(p.Data), Headroom
+	if part == wire.SecondHalf {
+		from += len(p.Data) - len(data)
+	}
+	return p.buf[from-n : from+len(data)]
 }
 
 // Retain adds a reference.
@@ -77,12 +93,13 @@ func (o *Pool) Get() *Packet {
 		p.refs = 1
 		return p
 	}
-	return &Packet{Data: make([]byte, 0, Size), pool: o, refs: 1}
+	buf := make([]byte, Headroom+Size)
+	return &Packet{Data: buf[Headroom:Headroom], buf: buf, pool: o, refs: 1}
 }
 
 func (o *Pool) put(p *Packet) {
 	o.live--
-	*p = Packet{Data: p.Data[:0], pool: o}
+	*p = Packet{Data: p.Data[:0], buf: p.buf, pool: o}
 	o.free = append(o.free, p)
 }
 

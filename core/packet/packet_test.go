@@ -1,6 +1,11 @@
 package packet
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+
+	"github.com/multilink-vpn/multilink/core/wire"
+)
 
 func TestPoolLimitReuseAndTrim(t *testing.T) {
 	o := NewPool(2)
@@ -44,5 +49,26 @@ func TestNoAllocationInSteadyState(t *testing.T) {
 	o := NewPool(4)
 	if n := testing.AllocsPerRun(100, func() { o.Get().Release() }); n > 0 {
 		t.Errorf("%v allocations a round, want 0", n)
+	}
+}
+
+func TestBehind(t *testing.T) {
+	p := NewPool(1).Get()
+	p.Data = append(p.Data, "abcdefghijklmnopqrstu"...)
+	for part, want := range map[wire.Part]string{
+		wire.Whole: "abcdefghijklmnopqrstu", wire.FirstHalf: "abcdefghijk", wire.SecondHalf: "lmnopqrstu",
+	} {
+		for _, n := range []int{0, wire.PacketHeaderLen, Headroom} {
+			b := p.Behind(n, part)
+			if len(b) != n+len(want) || string(b[n:]) != want {
+				t.Errorf("part %d behind %d bytes: %q", part, n, b)
+			}
+			if part != wire.SecondHalf {
+				copy(b, bytes.Repeat([]byte{'!'}, n))
+			}
+		}
+	}
+	if string(p.Data) != "abcdefghijklmnopqrstu" {
+		t.Errorf("a header changed the packet: %q", p.Data)
 	}
 }

@@ -62,13 +62,14 @@ func NewSealer(k Key) (*Sealer, error) {
 	return &Sealer{aead: aead, nonce: newNonce(k.iv), left: k.suite.SealLimit()}, nil
 }
 
-// Seal seals a datagram in place and returns it, [Overhead] bytes longer. buf
-// is the header, which is authenticated, in its first adLen bytes, then the
-// plaintext; its capacity must leave room for the tag. pn must be greater than
-// that of every datagram sealed before. The header of the result is unchanged.
-// On an error nothing was sealed and buf is unchanged.
-func (s *Sealer) Seal(buf []byte, adLen int, pn uint64) ([]byte, error) {
-	if adLen < 0 || adLen > len(buf) || cap(buf)-len(buf) < Overhead || len(buf)+Overhead > MaxDatagram {
+// Seal appends the sealed plaintext, [Overhead] bytes longer, to the header,
+// which is authenticated, and returns the datagram. The header's capacity must
+// leave room for all of it; the plaintext is not changed and must not be there.
+// pn must be greater than that of every datagram sealed before. On an error
+// nothing was sealed and nothing written.
+func (s *Sealer) Seal(header, plaintext []byte, pn uint64) ([]byte, error) {
+	n := len(plaintext) + Overhead
+	if cap(header)-len(header) < n || len(header)+n > MaxDatagram {
 		return nil, ErrBuffer
 	}
 	if pn < s.next || pn == math.MaxUint64 {
@@ -79,7 +80,7 @@ func (s *Sealer) Seal(buf []byte, adLen int, pn uint64) ([]byte, error) {
 	}
 	s.next = pn + 1
 	s.left--
-	return s.aead.Seal(buf[:adLen], s.nonce.set(pn), buf[adLen:], buf[:adLen]), nil
+	return s.aead.Seal(header, s.nonce.set(pn), plaintext, header), nil
 }
 
 // Left returns how many datagrams the key may still seal.

@@ -52,22 +52,24 @@ func forEachSuite(t *testing.T, f func(*testing.T, Suite)) {
 	}
 }
 
-func datagram(ad, plaintext string) []byte {
-	return append(append(make([]byte, 0, len(ad)+len(plaintext)+Overhead), ad...), plaintext...)
-}
+// header returns a header with room for the longest datagram.
+func header(ad string) []byte { return append(make([]byte, 0, MaxDatagram), ad...) }
 
 func TestRoundTrip(t *testing.T) {
 	forEachSuite(t, func(t *testing.T, s Suite) {
 		sealer, opener := testPair(t, s)
 		for i, text := range []string{"", "x", strings.Repeat("packet", 200)} {
 			pn := uint64(i) * 1000
-			buf := datagram("the header is 16", text)
-			sealed, err := sealer.Seal(buf, 16, pn)
+			head, plaintext := header("the header is 16"), []byte(text)
+			sealed, err := sealer.Seal(head, plaintext, pn)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if &sealed[0] != &buf[0] || len(sealed) != len(buf)+Overhead || string(sealed[:16]) != "the header is 16" {
-				t.Fatalf("not sealed in place: %q", sealed)
+			if &sealed[0] != &head[0] || len(sealed) != 16+len(text)+Overhead || string(sealed[:16]) != "the header is 16" {
+				t.Fatalf("not sealed behind its header: %q", sealed)
+			}
+			if string(plaintext) != text {
+				t.Fatal("the plaintext changed")
 			}
 			if len(text) > 8 && bytes.Contains(sealed, []byte(text)) {
 				t.Fatal("plaintext shows")
@@ -86,7 +88,7 @@ func TestNonce(t *testing.T) {
 	k := testKeys(t, AES128GCM).ClientToServer
 	sealer, _ := testPair(t, AES128GCM)
 	const pn = 0x0102030405060708
-	sealed, err := sealer.Seal(datagram("head", "text"), 4, pn)
+	sealed, err := sealer.Seal(header("head"), []byte("text"), pn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,36 +105,35 @@ func TestNonce(t *testing.T) {
 
 func TestSealRefuses(t *testing.T) {
 	sealer, _ := testPair(t, AES128GCM)
-	if _, err := sealer.Seal(datagram("h", "p"), 1, 10); err != nil {
+	if _, err := sealer.Seal(header("h"), []byte("p"), 10); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
-		name  string
-		buf   []byte
-		adLen int
-		pn    uint64
-		want  error
+		name   string
+		header []byte
+		length int
+		pn     uint64
+		want   error
 	}{
-		{"the same number", datagram("h", "p"), 1, 10, ErrNumber},
-		{"a smaller number", datagram("h", "p"), 1, 0, ErrNumber},
-		{"the greatest number", datagram("h", "p"), 1, math.MaxUint64, ErrNumber},
-		{"no room for the tag", make([]byte, 20, 20+Overhead-1), 1, 11, ErrBuffer},
-		{"a header longer than all", datagram("h", "p"), 3, 11, ErrBuffer},
-		{"a negative header", datagram("h", "p"), -1, 11, ErrBuffer},
-		{"too long", make([]byte, MaxDatagram-Overhead+1, MaxDatagram+1), 1, 11, ErrBuffer},
+		{"the same number", header("h"), 1, 10, ErrNumber},
+		{"a smaller number", header("h"), 1, 0, ErrNumber},
+		{"the greatest number", header("h"), 1, math.MaxUint64, ErrNumber},
+		{"no room for the tag", make([]byte, 1, 20+Overhead-1), 19, 11, ErrBuffer},
+		{"too long", make([]byte, 1, 2*MaxDatagram), MaxDatagram - Overhead, 11, ErrBuffer},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			before := bytes.Clone(tt.buf)
-			if _, err := sealer.Seal(tt.buf, tt.adLen, tt.pn); !errors.Is(err, tt.want) {
+			all := tt.header[:cap(tt.header)]
+			before := bytes.Clone(all)
+			if _, err := sealer.Seal(tt.header, make([]byte, tt.length), tt.pn); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
-			if !bytes.Equal(before, tt.buf) {
-				t.Error("the buffer changed")
+			if !bytes.Equal(before, all) {
+				t.Error("something was written")
 			}
 		})
 	}
-	if _, err := sealer.Seal(datagram("h", "p"), 1, 11); err != nil {
+	if _, err := sealer.Seal(header("h"), []byte("p"), 11); err != nil {
 		t.Errorf("after the refusals: %v", err)
 	}
 }
@@ -144,10 +145,10 @@ func TestLimits(t *testing.T) {
 			t.Fatalf("Left = %d, limit %d", sealer.Left(), s.SealLimit())
 		}
 		sealer.left, opener.left = 1, 1
-		if _, err := sealer.Seal(datagram("h", "p"), 1, 0); err != nil {
+		if _, err := sealer.Seal(header("h"), []byte("p"), 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := sealer.Seal(datagram("h", "p"), 1, 1); !errors.Is(err, ErrSealLimit) {
+		if _, err := sealer.Seal(header("h"), []byte("p"), 1); !errors.Is(err, ErrSealLimit) {
 			t.Errorf("got %v, want %v", err, ErrSealLimit)
 		}
 		if _, err := opener.Open(make([]byte, 40), 1, 0); !errors.Is(err, ErrForged) {
@@ -162,7 +163,7 @@ func TestLimits(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	forEachSuite(t, func(t *testing.T, s Suite) {
 		sealer, opener := testPair(t, s)
-		sealed, err := sealer.Seal(datagram("head", "some plaintext"), 4, 77)
+		sealed, err := sealer.Seal(header("head"), []byte("some plaintext"), 77)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,11 +212,11 @@ func TestNoAllocation(t *testing.T) {
 	forEachSuite(t, func(t *testing.T, s Suite) {
 		sealer, opener := testPair(t, s)
 		window := NewWindow(WindowSize)
-		buf := make([]byte, 1416, 1416+Overhead)
+		head, plaintext := header("the header is 16"), make([]byte, 1400)
 		pn := uint64(0)
 		got := testing.AllocsPerRun(100, func() {
 			pn++
-			sealed, err := sealer.Seal(buf, 16, pn)
+			sealed, err := sealer.Seal(head, plaintext, pn)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -271,7 +272,7 @@ func TestNonceNeverRepeats(t *testing.T) {
 					t.Skip("no such link")
 				}
 				pn := rapid.Uint64Range(0, 40).Draw(t, "pn")
-				if _, err := sealers[id].Seal(datagram("h", "p"), 1, pn); err != nil {
+				if _, err := sealers[id].Seal(header("h"), []byte("p"), pn); err != nil {
 					return
 				}
 				u := use{keys[id], sealers[id].nonce.buf}
@@ -286,7 +287,7 @@ func TestNonceNeverRepeats(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	sealer, _ := testPair(f, AES128GCM)
-	sealed, err := sealer.Seal(datagram("head", "text"), 4, 1)
+	sealed, err := sealer.Seal(header("head"), []byte("text"), 1)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -305,11 +306,11 @@ func BenchmarkSeal(b *testing.B) {
 		for _, size := range []int{200, 1408} {
 			b.Run(fmt.Sprintf("%s/%d", s, size), func(b *testing.B) {
 				sealer, _ := testPair(b, s)
-				buf := make([]byte, 16+size, 16+size+Overhead)
+				head, plaintext := header("the header is 16"), make([]byte, size)
 				b.SetBytes(int64(size))
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
-					if _, err := sealer.Seal(buf, 16, uint64(i)); err != nil {
+					if _, err := sealer.Seal(head, plaintext, uint64(i)); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -6,7 +6,7 @@ import "errors"
 var (
 	ErrNumber    = errors.New("packet number not greater than the last one sealed")
 	ErrSealLimit = errors.New("key has sealed all it may")
-	ErrBuffer    = errors.New("datagram without header, without room for the tag, or too long")
+	ErrBuffer    = errors.New("no room behind the header, or datagram too long")
 )
 
 // Why a datagram was not taken. They are for counters: a datagram that is

@@ -1,5 +1,5 @@
 // Package seal protects datagrams: it derives the keys of a link from the TLS
-// exporter of its control connection, seals and opens datagrams in place, and
+// exporter of its control connection, seals datagrams, opens them in place, and
 // remembers which packet numbers were seen.
 //
 // Each link has one [Key] per direction and a packet-number space of its own.

@@ -48,3 +48,20 @@ func FuzzHalves(f *testing.F) {
 		}
 	})
 }
+
+// TestSentHalvesStayWhole: while the second half is sealed its header stands where the
+// first half ends, which may have to be sent again.
+func TestSentHalvesStayWhole(t *testing.T) {
+	e := twoLinks(t, wholeStrategy).ends[server]
+	p := e.s.pool.Get()
+	p.Data = append(p.Data, bytes.Repeat([]byte("packet"), 200)...)
+	want := bytes.Clone(p.Data)
+	for _, flags := range []wire.Flags{0, wire.Repaired} {
+		for _, part := range []wire.Part{wire.Whole, wire.FirstHalf, wire.SecondHalf} {
+			e.s.sendPart(e.s.links[0], p, wire.PacketHeader{Flags: flags}, part, &e.out)
+			if !bytes.Equal(p.Data, want) {
+				t.Errorf("flags %d: part %d changed the packet", flags, part)
+			}
+		}
+	}
+}

@@ -50,10 +50,8 @@ func (s *Session) probeMTU(l *linkState, out *Output) {
 		if !ok {
 			break
 		}
-		size -= l.overhead()
-		b := out.space(l.id, l.paths.current, size)
-		b = wire.AppendPing(wire.AppendFrames(wire.Header{Receiver: l.peer, Number: number}.Append(b)))
-		s.seal(l, wire.AppendPadding(b, size-wire.TagLen), number, out)
+		size -= l.overhead() + wire.HeaderLen + wire.TagLen
+		s.seal(l, l.paths.current, wire.AppendPadding(wire.AppendPing(s.beginBody()), size), number, out)
 	}
 	s.probe(l, out)
 }

@@ -223,22 +223,23 @@ func (s *Session) sendPacket(l *linkState, p *packet.Packet, h wire.PacketHeader
 	return s.sendPart(l, p, h, part, out)
 }
 
+// sendPart seals a part of p for a link from where it is, its header in front of it
+// meanwhile, and returns its outer size in bytes.
 func (s *Session) sendPart(l *linkState, p *packet.Packet, h wire.PacketHeader, part wire.Part, out *Output) int {
-	data := part.Of(p.Data)
-	size := wire.HeaderLen + wire.PacketHeaderLen + len(data) + wire.TagLen
-	if h.Flags&wire.Repaired != 0 {
-		size += wire.RepairLen
-	}
 	h.Part = part
-	number := l.tx.NextNumber()
-	b := wire.Header{Receiver: l.peer, Number: number}.Append(out.space(l.id, l.paths.current, size))
-	b = append(h.Append(b), data...)
+	n := h.Len()
+	body := p.Behind(n, part)
+	var covered [packet.Headroom]byte // by the header: of the other half, if any
+	copy(covered[:], body[:n])
+	h.Append(body[:0])
+	size := s.seal(l, l.paths.current, body, l.tx.NextNumber(), out)
+	copy(body, covered[:n])
 	var held *packet.Packet
 	if s.cfg.Send.Retransmit {
 		held = p
 		l.tail = l.tail || h.Flags&wire.LowLatency == 0
 	}
-	if size = s.seal(l, b, number, out); size > 0 {
+	if size > 0 {
 		l.tx.Sent(s.now, size, true, held, part)
 	}
 	return size
@@ -246,19 +247,17 @@ func (s *Session) sendPart(l *linkState, p *packet.Packet, h wire.PacketHeader, 
 
 // sendBody sends a body of frames on a link, to the given path.
 func (s *Session) sendBody(l *linkState, path core.Path, body []byte, eliciting bool, out *Output) {
-	number := l.tx.NextNumber()
-	b := out.space(l.id, path, wire.HeaderLen+len(body)+wire.TagLen)
-	b = append(wire.Header{Receiver: l.peer, Number: number}.Append(b), body...)
-	if size := s.seal(l, b, number, out); size > 0 {
+	if size := s.seal(l, path, body, l.tx.NextNumber(), out); size > 0 {
 		l.tx.Sent(s.now, size, eliciting, nil, wire.Whole)
 	}
 }
 
-// seal closes a datagram that was built in the output's space and returns its
-// outer size in bytes, 0 when it cannot be sent. It is to be recorded by the
-// link.
-func (s *Session) seal(l *linkState, b []byte, number uint64, out *Output) int {
-	d, err := l.sealer.Seal(b, wire.HeaderLen, number)
+// seal makes a datagram of a body in the output's space, for a path of a link, and
+// returns its outer size in bytes, 0 when it cannot be sent. It is to be recorded by
+// the link.
+func (s *Session) seal(l *linkState, path core.Path, body []byte, number uint64, out *Output) int {
+	space := out.space(l.id, path, wire.HeaderLen+len(body)+wire.TagLen)
+	d, err := l.sealer.Seal(wire.Header{Receiver: l.peer, Number: number}.Append(space), body, number)
 	if err != nil {
 		// The key has sealed all it may; the link ends with its next control
 		// connection.

@@ -101,6 +101,14 @@ type PacketHeader struct {
 	LostNumber uint64 // modulo 2^56
 }
 
+// Len is the length of the header in bytes.
+func (h PacketHeader) Len() int {
+	if h.Flags&Repaired != 0 {
+		return PacketHeaderLen + RepairLen
+	}
+	return PacketHeaderLen
+}
+
 // Append writes the header to dst.
 func (h PacketHeader) Append(dst []byte) []byte {
 	dst = append(dst, byte(h.Part.kind())|byte(h.Flags&0x0f), h.Bucket)
