@@ -19,29 +19,31 @@ const Headroom = wire.PacketHeaderLen + wire.RepairLen
 // Packet is one inner packet in counted memory. Whoever keeps it holds a
 // reference; the last Release gives it back to its pool. Not safe for
 // concurrent use, as nothing in the core is.
+//
+// It is one object. What is touched when a packet is acknowledged, long after the
+// rest, is in the first line of the processor's cache.
 type Packet struct {
-	Data   []byte // the inner packet, of capacity Size
-	Header wire.PacketHeader
-	// Flow is a hash of the packet's 5-tuple.
-	Flow uint32
+	Data []byte // the inner packet, of capacity Size
+	pool *Pool
+	refs int32
+	// Arrived is what of it was acknowledged, over any link.
+	Arrived wire.Part
+	// Tries counts the transmissions after the first.
+	Tries uint8
 	// Class is its class of priority: 0 the lowest (package queue).
 	Class uint8
-	// Known is the place of the packet's flow in the session's table of
-	// flows; Call says that the flow is a call for certain.
-	Known classify.Ref
+	// Call says that the packet's flow is a call for certain; Known is the
+	// place of that flow in the session's table of flows.
 	Call  bool
+	Known classify.Ref
+	// Flow is a hash of the packet's 5-tuple.
+	Flow uint32
 	// Since is when the packet was taken from the TUN, or from a link.
 	Since core.Time
 	// Sent is when it was first sent.
-	Sent core.Time
-	// Tries counts the transmissions after the first.
-	Tries int
-	// Arrived is what of it was acknowledged, over any link.
-	Arrived wire.Part
-
-	pool *Pool
-	refs int
-	buf  []byte // Headroom, then the memory of Data
+	Sent   core.Time
+	Header wire.PacketHeader
+	buf    [Headroom + Size]byte // the memory of Data, behind Headroom
 }
 
 // Behind returns a part of the packet with n bytes, Headroom at most, in front of
@@ -86,20 +88,28 @@ func (o *Pool) Get() *Packet {
 		return nil
 	}
 	o.live++
+	var p *Packet
 	if n := len(o.free); n > 0 {
-		p := o.free[n-1]
+		p = o.free[n-1]
 		o.free[n-1] = nil
 		o.free = o.free[:n-1]
-		p.refs = 1
-		return p
+	} else {
+		p = &Packet{pool: o}
 	}
-	buf := make([]byte, Headroom+Size)
-	return &Packet{Data: buf[Headroom:Headroom], buf: buf, pool: o, refs: 1}
+	p.reset()
+	return p
+}
+
+// reset makes a packet like a new one: when it is taken, since it is written to
+// then, and not when it is given back.
+func (p *Packet) reset() {
+	p.Data, p.refs = p.buf[Headroom:Headroom], 1
+	p.Arrived, p.Tries, p.Class, p.Call, p.Known, p.Flow = 0, 0, 0, false, 0, 0
+	p.Since, p.Sent, p.Header = 0, 0, wire.PacketHeader{}
 }
 
 func (o *Pool) put(p *Packet) {
 	o.live--
-	*p = Packet{Data: p.Data[:0], buf: p.buf, pool: o}
 	o.free = append(o.free, p)
 }
 
