@@ -57,6 +57,7 @@ type Coalescer struct {
 
 	groups []Group
 	open   []openGroup // oldest first
+	last   int         // index in open of the group that a packet joined last; -1: none
 }
 
 // Coalesce groups the packets. It takes ordinary packets only; malformed is
@@ -66,20 +67,10 @@ type Coalescer struct {
 // The groups are valid until the next call. They refer to the packets' bytes,
 // of which headers were changed.
 func (c *Coalescer) Coalesce(pkts []core.Packet) (groups []Group, malformed int) {
-	c.groups, c.open = c.groups[:0], c.open[:0]
+	c.groups, c.open, c.last = c.groups[:0], c.open[:0], -1
 	for _, p := range pkts {
-		h, err := ParseHeaders(p.Data)
-		whole := err == nil && h.Total == len(p.Data)
-		switch {
-		case p.Segment != 0 || p.Partial && !whole:
+		if !c.follow(p) && !c.take(p) {
 			malformed++
-		case !whole || !h.V6 && h.Transport != ipv4Len:
-			// Part of a flow that cannot be told, like a fragment: nothing
-			// that comes later may overtake it.
-			c.open = c.open[:0]
-			c.add(p, h)
-		default:
-			c.place(p, h)
 		}
 	}
 	for i := range c.groups {
@@ -90,6 +81,24 @@ func (c *Coalescer) Coalesce(pkts []core.Packet) (groups []Group, malformed int)
 	return c.groups, malformed
 }
 
+// take puts p where it belongs; false when it is malformed.
+func (c *Coalescer) take(p core.Packet) bool {
+	h, err := ParseHeaders(p.Data)
+	whole := err == nil && h.Total == len(p.Data)
+	switch {
+	case p.Segment != 0 || p.Partial && !whole:
+		return false
+	case !whole || !h.V6 && h.Transport != ipv4Len:
+		// Part of a flow that cannot be told, like a fragment: nothing
+		// that comes later may overtake it.
+		c.open, c.last = c.open[:0], -1
+		c.add(p, h)
+	default:
+		c.place(p, h)
+	}
+	return true
+}
+
 // place joins a whole TCP or UDP packet to the group of its flow, or begins
 // a new one.
 func (c *Coalescer) place(p core.Packet, h Headers) {
@@ -97,6 +106,7 @@ func (c *Coalescer) place(p core.Packet, h Headers) {
 	joinable := c.joinable(p.Data, h)
 	if at >= 0 {
 		if joinable && c.join(&c.open[at], p, h) {
+			c.last = at
 			if c.ended(at, p.Data, h) {
 				c.close(at)
 			}
@@ -119,6 +129,7 @@ func (c *Coalescer) place(p core.Packet, h Headers) {
 		o.id = binary.BigEndian.Uint16(p.Data[4:]) + 1
 	}
 	c.open = append(c.open, o)
+	c.last = len(c.open) - 1
 }
 
 // add makes a group of one packet.
@@ -154,6 +165,7 @@ func (c *Coalescer) find(p []byte, h Headers) int {
 
 func (c *Coalescer) close(at int) {
 	c.open = append(c.open[:at], c.open[at+1:]...)
+	c.last = -1
 }
 
 // joinable says whether a packet can be part of a super-packet at all, apart
@@ -199,12 +211,18 @@ func (c *Coalescer) join(o *openGroup, p core.Packet, h Headers) bool {
 	if pushed(p.Data, h) {
 		first[h.Transport+13] |= flagPSH
 	}
+	o.grow(g, payload, size)
+	return true
+}
+
+// grow appends the payload of the next packet to a group, whose segments are of
+// the given size.
+func (o *openGroup) grow(g *Group, payload []byte, size int) {
 	g.Parts = append(g.Parts, payload)
 	g.Len += len(payload)
 	g.Segment, g.Partial = size, true
 	o.seq += uint32(len(payload))
 	o.id++
-	return true
 }
 
 // ended says whether p, just joined, is the last the group can take.
