@@ -35,7 +35,7 @@ type Client struct {
 	ending   atomic.Bool   // saying goodbye: links that end are no news
 
 	// Set by Run before anything else runs.
-	device   *device
+	device   tun.Device
 	resolver *resolver
 
 	// current is the session that the TUN's packets go to; nil before the first.
@@ -135,7 +135,7 @@ func (c *Client) setUp(ctx context.Context, undo *undoList) (<-chan []netmon.Int
 	}
 	undo.add(ignoreClosed(dev.Close))
 	c.mu.Lock() // the status socket is open already
-	c.device = &device{Device: dev}
+	c.device = dev
 	c.mu.Unlock()
 	monitor, err := c.deps.newMonitor(c.log)
 	if err != nil {

@@ -52,7 +52,7 @@ func (c *Client) begin(conn *connection) (*clientSession, error) {
 	var err error
 	s.driver, err = newDriver(c.clock, session.Config{
 		Send: side.send, Reorder: side.reorder, MTU: s.mtu, Seed: rand.Uint64(),
-	}, c.device, nil, c.log)
+	}, c.device.Queues()[0], nil, c.log)
 	if err != nil {
 		return nil, err
 	}

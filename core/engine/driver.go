@@ -11,13 +11,6 @@ import (
 	"github.com/multilink-vpn/multilink/core/tun"
 )
 
-// device is the TUN device as the drivers that share it write to it: one at a
-// time.
-type device struct {
-	tun.Device
-	order sync.Mutex
-}
-
 // datagramWriter is what a driver needs of a socket.
 type datagramWriter interface {
 	Write(data []byte, segment int, p core.Path) error
@@ -27,13 +20,13 @@ type datagramWriter interface {
 // goroutine, and carries out what it wants.
 //
 // The order of what leaves is the order in which the session said it: a caller
-// takes the locks of the links it will write to, then that of the TUN, before it
-// lets go of the session. All of them are taken under the session's lock and none
-// after it, and that of the TUN, which sessions share, is the last: so there is no
-// circle.
+// takes the driver's locks of the links it will write to, then that of the TUN, before
+// it lets go of the session. All of them are taken under the session's lock, and the
+// writing itself waits for no session: so there is no circle.
 type driver struct {
-	clock  clock
-	device *device
+	clock clock
+	tun   tun.Queue  // takes what comes from the peer
+	order sync.Mutex // of that
 	// admit, when set, leaves out of a list of packets from the peer those
 	// that must not reach the TUN.
 	admit func([]core.Packet) []core.Packet
@@ -70,13 +63,13 @@ type output struct {
 var outputs = sync.Pool{New: func() any { return new(output) }}
 
 // newDriver makes a driver whose timer runs until Close.
-func newDriver(c clock, cfg session.Config, dev *device, admit func([]core.Packet) []core.Packet, log *slog.Logger) (*driver, error) {
+func newDriver(c clock, cfg session.Config, out tun.Queue, admit func([]core.Packet) []core.Packet, log *slog.Logger) (*driver, error) {
 	s, err := session.New(cfg, c.Now())
 	if err != nil {
 		return nil, err
 	}
 	d := &driver{
-		clock: c, device: dev, admit: admit, log: log, session: s,
+		clock: c, tun: out, admit: admit, log: log, session: s,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	for i := range d.ports {
@@ -220,7 +213,7 @@ func (d *driver) lock() *output {
 func (d *driver) unlock(out *output) {
 	links := d.takePorts(out)
 	if len(out.Packets) > 0 {
-		d.device.order.Lock()
+		d.order.Lock()
 	}
 	if next := d.session.NextTimeout(); next < d.deadline {
 		d.deadline = next
@@ -243,9 +236,9 @@ func (d *driver) unlock(out *output) {
 			packets = d.admit(packets)
 		}
 		if len(packets) > 0 {
-			_ = d.device.Write(packets) // fails only when the device is closed, at the end
+			_ = d.tun.Write(packets) // fails only when the device is closed, at the end
 		}
-		d.device.order.Unlock()
+		d.order.Unlock()
 	}
 
 	logChanges(d.log, out.Changes)

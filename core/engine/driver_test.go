@@ -83,24 +83,25 @@ type pair struct {
 // ends.
 func newPair(t *testing.T, links int) *pair {
 	t.Helper()
-	var devices [2]tun.Device
+	var queues [2]tun.Queue
 	var ends [2]*tun.PipeEnd
-	for i := range devices {
-		devices[i], ends[i] = tun.NewPipe(fmt.Sprintf("end%d", i), 4096)
+	for i := range queues {
+		device, end := tun.NewPipe(fmt.Sprintf("end%d", i), 4096, 1)
+		queues[i], ends[i] = device.Queues()[0], end
 	}
-	p := joinDevices(t, links, devices)
+	p := joinQueues(t, links, queues)
 	p.tuns = ends
 	return p
 }
 
-// joinDevices makes drivers with the given devices.
-func joinDevices(t *testing.T, links int, devices [2]tun.Device) *pair {
+// joinQueues makes drivers with the given queues of a TUN each.
+func joinQueues(t *testing.T, links int, queues [2]tun.Queue) *pair {
 	t.Helper()
 	p := new(pair)
 	for i := range p.ends {
 		d, err := newDriver(newClock(), session.Config{
 			Send: session.Strategy{Scheduler: "wrr", Equalize: "auto", Classifier: "rtp"}, Reorder: "global", Seed: uint64(i),
-		}, &device{Device: devices[i]}, nil, newLog(t, "driver").logger)
+		}, queues[i], nil, newLog(t, "driver").logger)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,9 +204,9 @@ func TestDriverKeepsOrder(t *testing.T) {
 	}
 }
 
-// sink is a device that counts what is written to it, and keeps none of it.
+// sink is a TUN's queue that counts what is written to it, and keeps none of it.
 type sink struct {
-	tun.Device
+	tun.Queue
 	packets atomic.Int64
 }
 
@@ -220,7 +221,7 @@ func TestDriverAllocatesNothing(t *testing.T) {
 		t.Skip("with the race detector, pools forget what they hold now and then")
 	}
 	sinks := [2]*sink{new(sink), new(sink)}
-	p := joinDevices(t, 1, [2]tun.Device{sinks[0], sinks[1]})
+	p := joinQueues(t, 1, [2]tun.Queue{sinks[0], sinks[1]})
 	var batch []core.Packet
 	for range 32 {
 		batch = append(batch, udpPacket(gateway, outside, strings.Repeat("x", 1000)))

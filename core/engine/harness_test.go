@@ -35,7 +35,9 @@ type world struct {
 	t         *testing.T
 	datagrams *underlay.Memory
 	// openUDP opens sockets: those of datagrams, where a test asks for no others.
-	openUDP   func(underlay.Options) (underlay.Conn, error)
+	openUDP func(underlay.Options) (underlay.Conn, error)
+	// wrapTUN puts something before the server's TUN, where a test asks for that.
+	wrapTUN   func(tun.Device) tun.Device
 	stateDir  string
 	port      uint16
 	serverKey control.PrivateKey
@@ -50,7 +52,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	datagrams, key := underlay.NewMemory(1024), newKey(t)
 	return &world{
-		t: t, datagrams: datagrams, openUDP: datagrams.Open, stateDir: t.TempDir(),
+		t: t, datagrams: datagrams, openUDP: datagrams.Open, wrapTUN: func(d tun.Device) tun.Device { return d }, stateDir: t.TempDir(),
 		serverKey: key, serverPublic: key.Public(),
 		serverAES: true, clientAES: true,
 	}
@@ -180,7 +182,7 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 	if change != nil {
 		change(cfg)
 	}
-	device, end := tun.NewPipe(cfg.TUN.Name, 1024)
+	var end *tun.PipeEnd
 	log := newLog(w.t, "server")
 	ready := make(chan struct{})
 	s := NewServer(cfg, Options{Version: "test", Log: log.logger, Ready: func() { close(ready) }})
@@ -188,7 +190,10 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 	s.deps = serverDeps{
 		check:    func() error { return nil },
 		openHost: func(string, string) (host, error) { return h, nil },
-		openTUN:  func(tun.Options) (tun.Device, error) { return device, nil },
+		openTUN: func(o tun.Options) (device tun.Device, err error) {
+			device, end = tun.NewPipe(o.Name, 1024, o.Ways)
+			return w.wrapTUN(device), nil
+		},
 		listenTCP: func(a netip.AddrPort) (net.Listener, error) {
 			return net.Listen("tcp", a.String())
 		},
@@ -200,7 +205,7 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 		hasAES:    func() bool { return w.serverAES },
 	}
 	p := start(w.t, s.Run)
-	p.tun, p.host, p.log = end, h, log
+	p.host, p.log = h, log
 	select {
 	case <-ready:
 	case err := <-p.done:
@@ -209,7 +214,7 @@ func (w *world) server(change func(*config.Server), clients ...control.PrivateKe
 	case <-time.After(patience):
 		w.t.Fatal("the server does not come up")
 	}
-	w.port = s.udp[0].LocalAddr().Port()
+	p.tun, w.port = end, s.udp[0].LocalAddr().Port()
 	return &testServer{p, s}
 }
 
@@ -237,7 +242,7 @@ func (w *world) client(key control.PrivateKey, change func(*Client), interfaces 
 		DNS: config.DNS{Mode: "auto"}, Grace: time.Minute,
 		StatusSocket: filepath.Join(w.t.TempDir(), "client.sock"), StateDir: w.stateDir,
 	}
-	device, end := tun.NewPipe(cfg.TUN.Name, 1024)
+	device, end := tun.NewPipe(cfg.TUN.Name, 1024, 1)
 	log := newLog(w.t, name)
 	c := NewClient(cfg, Options{Version: "test", Log: log.logger})
 	h := new(fakeHost)

@@ -37,7 +37,7 @@ type Server struct {
 	counters serverCounters
 
 	// Set by Run before anything else runs.
-	device   *device
+	device   tun.Device
 	udp      sockets
 	listener *control.Listener
 	leases   *leases
@@ -148,7 +148,7 @@ func (s *Server) open(undo *undoList) error {
 		return explainTUN(err)
 	}
 	undo.add(ignoreClosed(dev.Close))
-	s.device = &device{Device: dev}
+	s.device = dev
 	if err := host.ApplyServer(s.plan()); err != nil {
 		return explainHost(err)
 	}
@@ -304,10 +304,11 @@ func (s *Server) newDriver(c *serverSession) (*driver, error) {
 	for i := range keeper.own {
 		keeper.own[i], keeper.gateway[i] = c.address[i].Addr(), s.gateway[i].Addr()
 	}
+	queues := s.device.Queues() // one each, while there are enough: writing takes a lock
 	return newDriver(s.clock, session.Config{
 		Send: side.send, Reorder: side.reorder,
 		LearnPaths: true, FollowLatency: true, MTU: c.mtu, Seed: randv2.Uint64(),
-	}, s.device, keeper.admit, s.log.With("client", c.name))
+	}, queues[int(c.lease.ID)%len(queues)], keeper.admit, s.log.With("client", c.name))
 }
 
 // fixedAddresses returns what the configuration gives to whom.

@@ -42,11 +42,10 @@ func newBridge(t *testing.T, mode Mode, k kernel) *bridge {
 	br.da, br.db = openIn(t, br.a, o, k), openIn(t, br.b, o, k)
 	br.a.Up(t, "ml-test", addrA4+"/24", addrA6+"/64")
 	br.b.Up(t, "ml-test", addrB4+"/24", addrB6+"/64")
-	for _, q := range br.da.Queues() {
-		go func() { br.errors <- br.carry(q, br.db) }()
-	}
-	for _, q := range br.db.Queues() {
-		go func() { br.errors <- br.carry(q, br.da) }()
+	for i, q := range br.da.Queues() {
+		r := br.db.Queues()[i]
+		go func() { br.errors <- br.carry(q, r) }()
+		go func() { br.errors <- br.carry(r, q) }()
 	}
 	t.Cleanup(func() {
 		_, _ = br.da.Close(), br.db.Close()
@@ -57,7 +56,7 @@ func newBridge(t *testing.T, mode Mode, k kernel) *bridge {
 	return br
 }
 
-func (br *bridge) carry(from Queue, to Device) error {
+func (br *bridge) carry(from, to Queue) error {
 	var (
 		b      Batch
 		cursor gso.Cursor

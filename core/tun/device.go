@@ -40,18 +40,13 @@ type Options struct {
 	Ways int
 }
 
-// Device is one TUN interface. Its queues can be read, and it can be written to,
-// all at the same time.
+// Device is one TUN interface.
 type Device interface {
 	// Name is the interface's name.
 	Name() string
-	// Queues are the device's queues of packets from the kernel, at least one.
-	// Each wants a reader of its own, all of the time.
+	// Queues are the ways to and from the kernel, at least one. Each wants a reader
+	// of its own, all of the time.
 	Queues() []Queue
-	// Write delivers packets in order, joined to super-packets where the
-	// device can. It may change their bytes; it keeps none of them. Packets
-	// that cannot be delivered are counted and are no error.
-	Write(pkts []core.Packet) error
 	// Info says how the device works.
 	Info() Info
 	// Counters may be called at any time.
@@ -60,13 +55,20 @@ type Device interface {
 	Close() error
 }
 
-// Queue holds packets that the kernel hands over, some of all. No flow is spread
-// over queues, but that TCP segments without payload have a queue of their own.
+// Queue holds packets that the kernel hands over, some of all, and takes any for the
+// kernel. All queues can be read and written to at the same time. No flow from the
+// kernel is spread over queues, but that TCP segments without payload have a queue of
+// their own. No flow to the kernel may be: where it is forwarded to a network card
+// with several queues, that of the TUN says which (skb_tx_hash of net/core/dev.c).
 type Queue interface {
 	// Read waits for a packet, then takes what else is there, up to a bound.
 	// The batch's packets are valid until the next Read with that batch. After
 	// Close, and in a Read that Close interrupts, it returns os.ErrClosed.
 	Read(b *Batch) error
+	// Write delivers packets in order, joined to super-packets where the
+	// device can. It may change their bytes; it keeps none of them. Packets
+	// that cannot be delivered are counted and are no error.
+	Write(pkts []core.Packet) error
 }
 
 // Info says how a device works.

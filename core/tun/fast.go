@@ -5,15 +5,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/multilink-vpn/multilink/core"
-	"github.com/multilink-vpn/multilink/core/gso"
 )
 
 // offload is a set of what the kernel may leave undone on packets it hands
@@ -49,18 +44,11 @@ type fastDevice struct {
 	counters
 	name     string
 	info     Info
-	queues   []*fastQueue // the first takes what is written
+	queues   []*fastQueue
 	closed   atomic.Bool
 	checksum bool // the kernel completes checksums
-
-	writeMu   sync.Mutex
-	expander  expander
-	coalescer gso.Coalescer
-	groups    []gso.Group // still to be written by the Write under way
-	writeErr  error
-	vnet      [vnetLen]byte
-	iovecs    []unix.Iovec
-	writeStep func(fd uintptr) bool
+	// joinTCP and joinUDP: it takes super-packets.
+	joinTCP, joinUDP bool
 }
 
 // openFast makes the interface with vnet headers, with the first set of
@@ -94,7 +82,6 @@ func openFast(o Options, k kernel) (Device, error) {
 		_ = d.Close()
 		return nil, fmt.Errorf("tun: interface %s: %w", o.Name, err)
 	}
-	d.writeStep = d.writeSome
 	d.info.Queues = len(fds)
 	return d, nil
 }
@@ -151,8 +138,8 @@ func (d *fastDevice) setOffloads(fd int, ladder []offload) error {
 			d.lacks("this kernel's TUN does not offer " + strings.Join(missing, ", "))
 		}
 		d.checksum = rung.flags&unix.TUN_F_CSUM != 0
-		d.coalescer.TCP = rung.flags&unix.TUN_F_TSO4 != 0
-		d.coalescer.UDP = rung.flags&unix.TUN_F_USO4 != 0
+		d.joinTCP = rung.flags&unix.TUN_F_TSO4 != 0
+		d.joinUDP = rung.flags&unix.TUN_F_USO4 != 0
 		return nil
 	}
 	return fmt.Errorf("%w and offloads: %w", errNoFastMode, err)
@@ -205,71 +192,4 @@ func (d *fastDevice) failed(what string, err error) error {
 		return os.ErrClosed
 	}
 	return fmt.Errorf("tun: %s %s: %w", what, d.name, err)
-}
-
-func (d *fastDevice) Write(pkts []core.Packet) error {
-	d.writeMu.Lock()
-	defer d.writeMu.Unlock()
-	d.writePackets.Add(uint64(len(pkts)))
-	groups, malformed := d.coalescer.Coalesce(d.expander.expand(pkts, &d.counters))
-	d.writeMalformed.Add(uint64(malformed))
-	d.groups, d.writeErr = groups, nil
-	err := d.queues[0].raw.Write(d.writeStep)
-	if err == nil {
-		err = d.writeErr
-	}
-	return d.failed("write to", err)
-}
-
-// writeSome writes the groups that are left; false means to wait until the
-// device takes more.
-func (d *fastDevice) writeSome(fd uintptr) bool {
-	for len(d.groups) > 0 {
-		g := &d.groups[0]
-		if g.Partial && !d.checksum {
-			if gso.Complete(g.Parts[0]) != nil {
-				d.writeMalformed.Add(1)
-				d.groups = d.groups[1:]
-				continue
-			}
-			g.Partial = false
-		}
-		err := d.writeGroup(fd, g)
-		if err == unix.EAGAIN {
-			return false
-		}
-		d.groups = d.groups[1:]
-		if err = d.wrote(err); err != nil {
-			d.writeErr = err
-			return true
-		}
-	}
-	return true
-}
-
-// writeGroup gathers the parts of a group behind their vnet header.
-func (d *fastDevice) writeGroup(fd uintptr, g *gso.Group) error {
-	encodeVnet(&d.vnet, g)
-	d.iovecs = append(d.iovecs[:0], iovec(d.vnet[:]))
-	for _, part := range g.Parts {
-		d.iovecs = append(d.iovecs, iovec(part))
-	}
-	for {
-		_, _, errno := unix.Syscall(unix.SYS_WRITEV, fd,
-			uintptr(unsafe.Pointer(&d.iovecs[0])), uintptr(len(d.iovecs)))
-		switch errno {
-		case 0:
-			return nil
-		case unix.EINTR:
-			continue
-		}
-		return errno
-	}
-}
-
-// iovec points at b, which is not empty.
-func iovec(b []byte) unix.Iovec {
-	v := unix.Iovec{Base: &b[0]}
-	v.SetLen(len(b))
-	return v
 }

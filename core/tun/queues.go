@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/multilink-vpn/multilink/core/gso"
 )
 
 // fastQueue is one of the queues of a device.
@@ -19,6 +21,8 @@ type fastQueue struct {
 	batch *Batch // of the Read under way
 	err   error
 	step  func(fd uintptr) bool
+
+	writer writer
 }
 
 // openQueues makes the interface with a queue for each kind of packet and way,
@@ -88,7 +92,8 @@ func closeAll(fds []int) {
 // addQueue makes a queue of an attached file.
 func (d *fastDevice) addQueue(file *os.File) error {
 	q := &fastQueue{device: d, file: file}
-	q.step = q.readSome
+	q.step, q.writer.step = q.readSome, q.writeSome
+	q.writer.coalescer = gso.Coalescer{TCP: d.joinTCP, UDP: d.joinUDP}
 	d.queues = append(d.queues, q)
 	var err error
 	q.raw, err = file.SyscallConn()

@@ -131,7 +131,7 @@ func TestCloseEndsRead(t *testing.T) {
 					t.Errorf("Read: %v", err)
 				}
 			}
-			if err := d.Write([]core.Packet{{Data: packet(false, gso.ProtocolUDP, 1)}}); err != os.ErrClosed {
+			if err := d.Queues()[0].Write([]core.Packet{{Data: packet(false, gso.ProtocolUDP, 1)}}); err != os.ErrClosed {
 				t.Errorf("Write: %v", err)
 			}
 		})
@@ -151,7 +151,7 @@ func TestDeletedInterfaceIsAnError(t *testing.T) {
 					t.Errorf("Read: %v", err)
 				}
 			}
-			if err := d.Write([]core.Packet{{Data: packet(false, gso.ProtocolUDP, 1)}}); err == nil {
+			if err := d.Queues()[0].Write([]core.Packet{{Data: packet(false, gso.ProtocolUDP, 1)}}); err == nil {
 				t.Error("Write: no error")
 			}
 		})
@@ -164,11 +164,11 @@ func TestWriteDrops(t *testing.T) {
 			ns := nstest.New(t)
 			d := openIn(t, ns, Options{Name: "ml-test", Mode: v.mode}, v.kernel)
 			udp := packet(false, gso.ProtocolUDP, 100)
-			if err := d.Write([]core.Packet{{Data: udp}}); err != nil {
+			if err := d.Queues()[0].Write([]core.Packet{{Data: udp}}); err != nil {
 				t.Errorf("interface down: %v", err)
 			}
 			ns.Up(t, "ml-test")
-			if err := d.Write([]core.Packet{
+			if err := d.Queues()[0].Write([]core.Packet{
 				{Data: []byte{0x12, 0x34}},
 				{Data: nil},
 				{Data: udp[:50], Partial: true},
@@ -197,9 +197,10 @@ func TestFastWriteAllocatesNothing(t *testing.T) {
 		p[5] = byte(i)
 		pkts = append(pkts, core.Packet{Data: p, Partial: true})
 	}
+	queue := d.Queues()[0]
 	write := func() {
 		copy(pkts[0].Data, pristine[:40])
-		if err := d.Write(pkts); err != nil {
+		if err := queue.Write(pkts); err != nil {
 			t.Fatal(err)
 		}
 	}
