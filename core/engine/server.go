@@ -143,7 +143,7 @@ func (s *Server) open(undo *undoList) error {
 	for _, r := range host.Recovered() {
 		s.log.Info("cleaned up after a crash", "what", r.String())
 	}
-	dev, err := s.deps.openTUN(tun.Options{Name: cfg.TUN.Name, MTU: cfg.TUN.MTU, Mode: tun.Mode(cfg.TUN.Mode), Ways: readers()})
+	dev, err := s.deps.openTUN(tun.Options{Name: cfg.TUN.Name, MTU: cfg.TUN.MTU, Mode: tun.Mode(cfg.TUN.Mode), Ways: ways})
 	if err != nil {
 		return explainTUN(err)
 	}

@@ -8,13 +8,18 @@ import (
 )
 
 // maxReaders bounds the server's sockets, each of which has a reader with a
-// megabyte for what it reads, and the queues of its TUN for each kind of packet.
+// megabyte for what it reads.
 const maxReaders = 8
 
-// readers is how many sockets a server opens, and over how many queues of its
-// TUN it spreads the packets of each kind, so that it can work for several
+// readers is how many sockets a server opens, so that it can work for several
 // clients at once: one for each processor.
 func readers() int { return min(runtime.GOMAXPROCS(0), maxReaders) }
+
+// ways is over how many queues of its TUN, for each kind of packet, a server spreads
+// its clients. Those in one queue wait for one another, and find it full when one of
+// them is sent more than the server can seal: they are to be few, however few
+// processors there are. A queue has a reader with 100 KB for what it reads.
+const ways = 8
 
 // sockets are those of a server, all on one port.
 type sockets []underlay.Conn
