@@ -277,6 +277,34 @@ func TestSenderErrors(t *testing.T) {
 	}
 }
 
+// TestRunsAreTriedAgain: one interface that takes no runs does not end them for all.
+func TestRunsAreTriedAgain(t *testing.T) {
+	client, _ := openPair(t, netip.MustParseAddrPort("127.0.0.1:0"), loopback4, ModeFast, nil)
+	fast, now, refused := client.(*fastConn), time.Unix(1, 0), false
+	fast.sender.now = func() time.Time { return now }
+	fast.sender.transmit = func(_ uintptr, messages []unix.Mmsghdr) (int, unix.Errno) {
+		if !refused && hasSegment(&messages[0]) {
+			refused = true
+			return 0, unix.EIO
+		}
+		return len(messages), 0
+	}
+	for _, step := range []struct {
+		at       time.Duration
+		messages uint64 // of this Write
+		gso      bool
+	}{{0, 10, false}, {retryRuns - 1, 10, false}, {retryRuns, 1, true}, {retryRuns + 1, 1, true}} {
+		now = time.Unix(1, 0).Add(step.at)
+		before := client.Counters().WriteMessages
+		if err := client.Write(make([]byte, 10*10), 10, core.Path{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := client.Counters().WriteMessages - before; n != step.messages || client.Info().GSO != step.gso {
+			t.Errorf("after %v: %d messages, %+v", step.at, n, client.Info())
+		}
+	}
+}
+
 func TestOptionsReachTheKernel(t *testing.T) {
 	ns := nstest.New(t)
 	for _, mode := range modes {

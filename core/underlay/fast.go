@@ -20,7 +20,7 @@ type fastConn struct {
 	readStep func(fd uintptr) bool
 
 	writeMu sync.Mutex
-	noGSO   atomic.Bool // sending runs failed once; they go one by one since
+	noGSO   atomic.Bool // sending a run failed; they go one by one until one does not
 	sender  sender
 }
 

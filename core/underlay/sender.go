@@ -2,6 +2,7 @@ package underlay
 
 import (
 	"errors"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +13,10 @@ import (
 // sendMessages is the number of messages that one system call sends.
 const sendMessages = 64
 
+// retryRuns is how long after a run could not be sent another is tried: what failed
+// may have been the way to one client of many, or one network of a laptop's.
+const retryRuns = time.Minute
+
 // sender is the state of the Write under way on a fastConn, and the memory of
 // its messages.
 type sender struct {
@@ -20,6 +25,8 @@ type sender struct {
 	// transmit is sendmmsg: it returns how many messages went, or why the
 	// first did not. Tests put a kernel that cannot do everything here.
 	transmit func(fd uintptr, messages []unix.Mmsghdr) (int, unix.Errno)
+	now      func() time.Time
+	failedAt time.Time // when a run could not be sent; with conn.noGSO
 
 	rest    []byte // still to be sent
 	segment int
@@ -35,7 +42,7 @@ type sender struct {
 }
 
 func (s *sender) init(c *fastConn) {
-	s.conn, s.step, s.transmit = c, s.send, sendmmsg
+	s.conn, s.step, s.transmit, s.now = c, s.send, sendmmsg, time.Now
 	s.oob = make([]byte, 0, oobLen)
 	for i := range s.messages {
 		s.messages[i].Hdr.Iov = &s.iovecs[i]
@@ -117,11 +124,11 @@ func (s *sender) send(fd uintptr) bool {
 
 // load fills messages from the start of rest and returns their number.
 func (s *sender) load() int {
-	rest := s.rest
+	rest, runs := s.rest, !s.conn.noGSO.Load() || s.now().Sub(s.failedAt) >= retryRuns
 	n := 0
 	for ; n < sendMessages && len(rest) > 0; n++ {
 		size := runLen(len(rest), s.segment)
-		if s.conn.noGSO.Load() || len(s.rest)-len(rest) < s.single {
+		if !runs || len(s.rest)-len(rest) < s.single {
 			size = min(s.segment, len(rest))
 		}
 		s.iovecs[n].Base = &rest[0]
@@ -146,6 +153,9 @@ func (s *sender) sent(size int) {
 	if s.last != nil {
 		s.conn.icmpErrors.Add(1)
 	}
+	if size > s.segment && s.conn.noGSO.Load() {
+		s.conn.noGSO.Store(false)
+	}
 	s.conn.wrote(size, s.segment)
 	s.skip(size)
 }
@@ -163,6 +173,7 @@ func (s *sender) failed(size int, errno unix.Errno) {
 	case errno == unix.EINTR:
 	case errno == unix.EIO && run:
 		s.conn.noGSO.Store(true)
+		s.failedAt = s.now()
 	case errno == unix.EINVAL && run:
 		// Older kernels say so, and not EMSGSIZE, when a datagram of the run
 		// exceeds the MTU. Sent one by one, each shows its own error.
