@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -293,4 +294,23 @@ func TestAgree(t *testing.T) {
 	if got := agree(asked, own); got != want {
 		t.Errorf("agreed on %+v, want %+v", got, want)
 	}
+}
+
+// TestServerKnowsSmallerMTU: a client may want smaller packets than the server's TUN
+// takes, and those who send to it hear so from the server's kernel.
+func TestServerKnowsSmallerMTU(t *testing.T) {
+	w, key := newWorld(t), newKey(t)
+	server := w.server(nil, key)
+	client := w.client(key, func(c *Client) { c.cfg.TUN.MTU = 1300 }, iface("wlan0", 1))
+	client.waitLinks("wlan0")
+	limits := func() map[netip.Addr]int {
+		server.host.mu.Lock()
+		defer server.host.mu.Unlock()
+		return maps.Clone(server.host.limits)
+	}
+	if got := limits(); len(got) != 2 || got[client.address()] != 1300 {
+		t.Errorf("limits %v", got)
+	}
+	client.end()
+	eventually(t, "the limits are gone", func() bool { return len(limits()) == 0 })
 }

@@ -75,6 +75,7 @@ type fakeHost struct {
 	links   []string
 	undone  bool
 
+	limits    map[netip.Addr]int // of LimitMTU
 	guards    []hostnet.ClientPlan
 	withdrawn int
 }
@@ -104,6 +105,23 @@ func (h *fakeHost) ApplyServer(p hostnet.ServerPlan) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.servers = append(h.servers, p)
+	return nil
+}
+
+func (h *fakeHost) LimitMTU(addr netip.Addr, mtu int) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.limits == nil {
+		h.limits = make(map[netip.Addr]int)
+	}
+	h.limits[addr] = mtu
+	return nil
+}
+
+func (h *fakeHost) UnlimitMTU(addr netip.Addr) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.limits, addr)
 	return nil
 }
 

@@ -23,6 +23,8 @@ type host interface {
 	ApplyClient(hostnet.ClientPlan) error
 	Withdraw() error
 	ApplyServer(hostnet.ServerPlan) error
+	LimitMTU(addr netip.Addr, mtu int) error
+	UnlimitMTU(addr netip.Addr) error
 	SetLinks([]string) error
 	Recovered() []hostnet.Removed
 	Warnings() []string

@@ -38,6 +38,7 @@ type Server struct {
 
 	// Set by Run before anything else runs.
 	device   tun.Device
+	host     host
 	udp      sockets
 	listener *control.Listener
 	leases   *leases
@@ -135,12 +136,12 @@ func (s *Server) open(undo *undoList) error {
 	if err := s.openSockets(undo); err != nil {
 		return err
 	}
-	host, err := s.deps.openHost(cfg.StateDir, cfg.TUN.Name)
+	s.host, err = s.deps.openHost(cfg.StateDir, cfg.TUN.Name)
 	if err != nil {
 		return explainHost(err)
 	}
-	undo.add(host.Undo)
-	for _, r := range host.Recovered() {
+	undo.add(s.host.Undo)
+	for _, r := range s.host.Recovered() {
 		s.log.Info("cleaned up after a crash", "what", r.String())
 	}
 	dev, err := s.deps.openTUN(tun.Options{Name: cfg.TUN.Name, MTU: cfg.TUN.MTU, Mode: tun.Mode(cfg.TUN.Mode), Ways: ways})
@@ -149,11 +150,11 @@ func (s *Server) open(undo *undoList) error {
 	}
 	undo.add(ignoreClosed(dev.Close))
 	s.device = dev
-	if err := host.ApplyServer(s.plan()); err != nil {
+	if err := s.host.ApplyServer(s.plan()); err != nil {
 		return explainHost(err)
 	}
 	s.mu.Lock()
-	s.warnings = host.Warnings()
+	s.warnings = s.host.Warnings()
 	s.mu.Unlock()
 	for _, w := range s.warnings {
 		s.log.Warn(w)

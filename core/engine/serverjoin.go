@@ -154,6 +154,13 @@ func (s *Server) sessionFor(key control.PublicKey, hello control.Hello) (*server
 	return c, err
 }
 
+// warn tells of what went wrong without anything having to end for it.
+func (s *Server) warn(err error) {
+	if err != nil {
+		s.log.Warn(err.Error())
+	}
+}
+
 // connected says whether the client of a key has a session.
 func (s *Server) connected(text string) bool {
 	key, err := control.ParsePublicKey(text)
@@ -173,6 +180,9 @@ func (s *Server) openSession(name string, key control.PublicKey, got lease, st c
 	}
 	for _, a := range c.addresses() {
 		s.table.route(a, c.driver)
+		if c.mtu < s.cfg.TUN.MTU {
+			s.warn(s.host.LimitMTU(a, c.mtu))
+		}
 	}
 	s.sessions[key] = c
 	s.counters.sessions.Add(1)
@@ -335,6 +345,9 @@ func (s *Server) endSession(c *serverSession, why control.Goodbye) {
 	}
 	for _, a := range c.addresses() {
 		s.table.unroute(a, c.driver)
+		if c.mtu < s.cfg.TUN.MTU {
+			s.warn(s.host.UnlimitMTU(a))
+		}
 	}
 	s.past.addStruct("", c.driver.Snapshot().Counters)
 	c.driver.Close()

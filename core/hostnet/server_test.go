@@ -1,6 +1,7 @@
 package hostnet
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -179,6 +180,46 @@ func TestServerMasquerades(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What is too long for one client is told to the sender, as long as it is.
+func TestServerLimitsMTU(t *testing.T) {
+	makeOnlineHost(t)
+	h := open(t, t.TempDir(), testTUN)
+	must(t, h.ApplyServer(serverPlan()))
+	near, far := prefixes("10.8.0.2/32", "fd00:8::2/128"), prefixes("10.8.0.3/32", "fd00:8::3/128")
+	send := func(to netip.Addr) error {
+		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 9)))
+		must(t, err)
+		defer func() { _ = conn.Close() }()
+		raw, err := conn.SyscallConn()
+		must(t, err)
+		must(t, raw.Control(func(fd uintptr) { // as a sender that must not fragment
+			if to.Is4() {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
+			} else {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 1)
+			}
+		}))
+		must(t, err)
+		_, err = conn.Write(make([]byte, 1300))
+		return err
+	}
+	for i := range near {
+		must(t, h.LimitMTU(near[i].Addr(), 1300))
+		if err := send(near[i].Addr()); !errors.Is(err, unix.EMSGSIZE) {
+			t.Errorf("1300 bytes and headers to %v: %v, want %v", near[i], err, unix.EMSGSIZE)
+		}
+		must(t, send(far[i].Addr()))
+		must(t, h.UnlimitMTU(near[i].Addr()))
+		must(t, h.UnlimitMTU(near[i].Addr()))
+		must(t, send(near[i].Addr()))
+	}
+	must(t, h.Undo())
+	must(t, h.UnlimitMTU(near[0].Addr()))
+	if err := h.LimitMTU(near[0].Addr(), 1300); !errors.Is(err, ErrState) {
+		t.Errorf("after undo: %v", err)
 	}
 }
 
