@@ -123,19 +123,14 @@ func (m *Monitor) listen() {
 			m.opts.Logger.Warn("network events ended, changes are found by polling", "every", m.opts.Poll, "err", err)
 			return
 		}
+		changed := m.wake
 		if ofLink {
-			poke(m.links)
-		} else {
-			poke(m.wake)
+			changed = m.links
 		}
-	}
-}
-
-// poke wakes whoever waits on a channel that holds one.
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -148,8 +143,8 @@ func (m *Monitor) closed() bool {
 	}
 }
 
-// watch reads everything after an event or a poll, and publishes what differs
-// from last.
+// watch reads everything after a poll, or an event and the pause, and publishes what
+// differs from last. Whether an interface is lost it looks at once.
 func (m *Monitor) watch(last []Interface) {
 	poll := time.NewTicker(m.opts.Poll)
 	defer poll.Stop()
@@ -164,38 +159,28 @@ func (m *Monitor) watch(last []Interface) {
 			m.publish(now)
 		}
 	}
+	var settled <-chan time.Time // the end of the pause; nil outside of one
+	settle := func() {
+		if settled == nil {
+			settled = time.After(m.opts.Settle)
+		}
+	}
 	for {
 		select {
 		case <-m.done:
 			return
 		case <-poll.C:
-		case <-m.wake:
-			if !m.pause(look) {
-				return
+			if settled == nil { // its end looks, too
+				look(differ)
 			}
+		case <-settled:
+			settled = nil
+			look(differ)
 		case <-m.links:
 			look(lost)
-			if !m.pause(look) {
-				return
-			}
-		}
-		look(differ)
-	}
-}
-
-// pause waits until changes that come in a group have come, and looks at once
-// whether an interface is lost. It returns false when the monitor is closed.
-func (m *Monitor) pause(look func(func(before, now []Interface) bool)) bool {
-	over := time.After(m.opts.Settle)
-	for {
-		select {
-		case <-m.done:
-			return false
-		case <-m.links:
-			look(lost)
+			settle()
 		case <-m.wake:
-		case <-over:
-			return true
+			settle()
 		}
 	}
 }
