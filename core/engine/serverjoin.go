@@ -100,8 +100,7 @@ func (s *Server) attach(l *serverLink, hello control.Hello, keys seal.LinkKeys) 
 	s.table.set(l.index, endpoint{driver: c.driver, link: l.id})
 	if old := c.links[l.id]; old != nil {
 		s.table.release(old.index)
-		old.closedBy = "the client has connected anew"
-		go old.conn.Close() // may wait for the network
+		old.close("the client has connected anew")
 	}
 	c.links[l.id] = l
 	if c.expiry != nil {
@@ -283,8 +282,7 @@ func (s *Server) linksGone(c *serverSession, m control.LinksGone) {
 	for _, l := range c.links {
 		if slices.Contains(m.Receivers, l.index) {
 			s.remove(l)
-			l.closedBy = "the client says over another link that it is gone"
-			go l.conn.Close() // may wait for the network
+			l.close("the client says over another link that it is gone")
 		}
 	}
 }

@@ -49,6 +49,13 @@ type serverLink struct {
 	closedBy string
 }
 
+// close ends the link's connection, and notes why for the log; with the server's
+// lock held.
+func (l *serverLink) close(why string) {
+	l.closedBy = why
+	go l.conn.Close() // may wait for the network
+}
+
 // addresses lists the client's addresses.
 func (c *serverSession) addresses() []netip.Addr {
 	var list []netip.Addr
