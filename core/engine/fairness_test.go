@@ -1,12 +1,10 @@
 package engine
 
 import (
-	"context"
 	"net/netip"
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/multilink-vpn/multilink/core/config"
 	"github.com/multilink-vpn/multilink/core/control"
@@ -70,20 +68,13 @@ func shareOf(t *testing.T, from, to *process, src, dst netip.Addr, pause func())
 	came := 0
 	eventually(t, "the last packet arrives", func() bool {
 		from.tun.Inject(udpPacket(src, dst, "last"))
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		defer cancel()
-		for {
-			p, err := to.tun.Collect(ctx)
-			if err != nil {
-				return false
-			}
-			switch string(p.Data[28:]) {
-			case "once":
+		before, err := collect(t, to, "last", soon)
+		for _, text := range before {
+			if text == "once" {
 				came++
-			case "last":
-				return true
 			}
 		}
+		return err == nil
 	})
 	return float64(came) / packets
 }

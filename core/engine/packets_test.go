@@ -38,32 +38,37 @@ func crosses(t *testing.T, from, to *process, src, dst netip.Addr, text string) 
 	t.Helper()
 	eventually(t, fmt.Sprintf("packet %v -> %v %q arrives", src, dst, text), func() bool {
 		from.tun.Inject(udpPacket(src, dst, text))
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		defer cancel()
-		for {
-			p, err := to.tun.Collect(ctx)
-			if err != nil {
-				return false
-			}
-			if string(p.Data[28:]) == text {
-				return true
-			}
-		}
+		_, err := collect(t, to, text, soon)
+		return err == nil
 	})
+}
+
+// soon is how long a packet that was just sent is waited for before the next one is.
+const soon = 200 * time.Millisecond
+
+// collect takes out what has come, up to a packet with a text, and returns the texts
+// before it. An error says that it has not come in time.
+func collect(t *testing.T, at *process, text string, within time.Duration) (before []string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	for {
+		p, err := at.tun.Collect(ctx)
+		if err != nil {
+			return before, err
+		}
+		got := string(p.Data[28:])
+		if got == text {
+			return before, nil
+		}
+		before = append(before, got)
+	}
 }
 
 // arrives waits until a packet with a text, which was sent once, has come out.
 func arrives(t *testing.T, at *process, text string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for {
-		p, err := at.tun.Collect(ctx)
-		if err != nil {
-			t.Fatalf("packet %q does not arrive: %v", text, err)
-		}
-		if string(p.Data[28:]) == text {
-			return
-		}
+	if _, err := collect(t, at, text, patience); err != nil {
+		t.Fatalf("packet %q does not arrive: %v", text, err)
 	}
 }
